@@ -1,0 +1,73 @@
+"""The socket and the process: bind, announce, serve until a signal."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import NoReturn, Optional
+
+import uvicorn
+from fastapi import FastAPI
+
+_GRACE_SECONDS = 5
+_BACKLOG = 2048
+
+
+class AddressError(Exception):
+    """The address cannot be listened on; the message names it, says why and what to do next."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address; port 0 takes a free one."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise AddressError(_unusable(host, port, error)) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise AddressError(_unusable(host, port, error)) from error
+    return listener
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then leave with SystemExit(0) once open requests are answered."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it has shut down: it ends here, as a success.
+        signal.signal(number, _exit_cleanly)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    _AnnouncingServer(config).run(sockets=[listener])
+
+
+class _AnnouncingServer(uvicorn.Server):
+    async def startup(self, sockets: Optional[list[socket.socket]] = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started and sockets:
+            print(f"Primus Lens (local) is listening on {_url(sockets[0])}", flush=True)
+
+
+def _exit_cleanly(_number: int, _frame: Optional[FrameType]) -> NoReturn:
+    sys.exit(0)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
+
+
+def _unusable(host: str, port: int, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"cannot listen on {host}:{port}: {reason}. Choose another port with --port (0 takes a free one), or --host"

@@ -1,0 +1,106 @@
+"""`POST /api/v1/wandb/*`: decode as the server does, store, and answer once it is committed."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
+
+from primus_lens_local import answers, contract
+from primus_lens_local.decoding import FormatError, Struct
+from primus_lens_local.routes.dependencies import get_writer
+from primus_lens_local.store import StoredRequest, UnstorableError, check_storable
+from primus_lens_local.writer import WriteError, Writer
+
+router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"])
+
+Decoded = TypeVar("Decoded")
+
+
+class _Refused(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def _described(body: Struct) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body.schema()}}}}
+
+
+@router.post("/metrics", openapi_extra=_described(contract.METRICS_BODY))
+async def report_metrics(request: Request) -> Response:
+    """Store metrics: one row per step of a run."""
+    return await _report(request, contract.decode_metrics)
+
+
+@router.post("/logs", openapi_extra=_described(contract.LOGS_BODY))
+async def report_logs(request: Request) -> Response:
+    """Store what wandb.log calls held, whole."""
+    return await _report(request, contract.decode_logs)
+
+
+@router.post("/detection", openapi_extra=_described(contract.DETECTION_BODY))
+async def report_detection(request: Request) -> Response:
+    """Store which frameworks, hardware and software a process was seen to use."""
+    return await _report(request, contract.decode_detection)
+
+
+@router.post("/batch", openapi_extra=_described(contract.BATCH_BODY))
+async def report_batch(request: Request) -> Response:
+    """Store up to one of each. Answers 200 even if a part failed: see `data.results`."""
+    try:
+        batch = await _decode(request, contract.decode_batch)
+    except _Refused as refused:
+        return answers.failure(refused.status, refused.message)
+    parts: dict[str, Optional[StoredRequest]] = {
+        "detection": batch.detection,
+        "metrics": batch.metrics,
+        "logs": batch.logs,
+    }
+    results: dict[str, Any] = {}
+    for kind, part in parts.items():
+        if part is None:
+            continue
+        try:
+            results[kind] = {"success": True, "data": await _store(get_writer(request), part)}
+        except _Refused as refused:
+            results[kind] = {"success": False, "error": refused.message}
+    return answers.ok({"message": "batch processed", "results": results})
+
+
+async def _report(request: Request, decode: Callable[[bytes], StoredRequest]) -> Response:
+    try:
+        return answers.ok(await _store(get_writer(request), await _decode(request, decode)))
+    except _Refused as refused:
+        return answers.failure(refused.status, refused.message)
+
+
+async def _decode(request: Request, decode: Callable[[bytes], Decoded]) -> Decoded:
+    try:
+        return decode(await request.body())
+    except (FormatError, ClientDisconnect) as error:
+        raise _Refused(400, answers.INVALID_FORMAT) from error
+
+
+async def _store(writer: Writer, request: StoredRequest) -> dict[str, Any]:
+    if not request.sender.is_identified:
+        raise _Refused(400, answers.UNIDENTIFIED)
+    kind, count = _kind_and_count(request)
+    try:
+        check_storable(request)
+        await writer.write(request)
+    except (UnstorableError, WriteError) as error:
+        raise _Refused(500, f"failed to process {kind}") from error
+    return answers.accepted(kind, count)
+
+
+def _kind_and_count(request: StoredRequest) -> tuple[str, int]:
+    if isinstance(request, contract.MetricsRequest):
+        return "metrics", len(request.metrics)
+    if isinstance(request, contract.LogsRequest):
+        return "logs", len(request.logs)
+    return "detection", 1
