@@ -1,0 +1,76 @@
+"""How the exporter speaks to people: one logger, one line for each kind of trouble, a debug log on request.
+
+Everything goes through the logger ``primus_lens_wandb_exporter``; the root logger is never touched. A job that
+configures no logging still sees warnings, because the logging module prints those to stderr by itself.
+"""
+
+import logging
+import sys
+import threading
+from typing import Dict, Hashable
+
+LOGGER = logging.getLogger(__package__)
+
+_PREFIX = "Primus Lens: "
+_seen = {}  # type: Dict[Hashable, int]
+_seen_lock = threading.RLock()
+
+
+def warn_once(kind: Hashable, message: str, *args: object) -> None:
+    """Logs a warning the first time this ``kind`` of trouble comes up in the process; later ones are counted."""
+    with _seen_lock:
+        count = _seen[kind] = _seen.get(kind, 0) + 1
+    if count == 1:
+        LOGGER.warning(_PREFIX + message, *args)
+
+
+def report_failure(action: str, error: BaseException) -> None:
+    """Reports an error of the exporter's own code: our failure is never the job's, so nothing is raised."""
+    warn_once(
+        ("failure", action, type(error)),
+        "%s failed: %s: %s (training goes on; this is reported once)",
+        action,
+        type(error).__name__,
+        error,
+    )
+    LOGGER.debug(_PREFIX + "%s failed", action, exc_info=error)
+
+
+def debug(message: str, *args: object) -> None:
+    LOGGER.debug(_PREFIX + message, *args)
+
+
+def debug_is_enabled() -> bool:
+    return LOGGER.isEnabledFor(logging.DEBUG)
+
+
+class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to whatever ``sys.stderr`` is at the time: notebooks and test runners replace it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> object:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _value: object) -> None:
+        return
+
+
+def enable_debug_log() -> None:
+    """Sends the exporter's debug log to stderr (``PRIMUS_LENS_WANDB_DEBUG=true``). Calling it again changes nothing."""
+    if any(isinstance(handler, _StderrHandler) for handler in LOGGER.handlers):
+        return
+    handler = _StderrHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+    if LOGGER.level == logging.NOTSET:
+        LOGGER.setLevel(logging.DEBUG)
+
+
+def reset_after_fork() -> None:
+    global _seen_lock
+    _seen_lock = threading.RLock()

@@ -1,0 +1,338 @@
+"""Takes records off the training thread and feeds them to the sinks: queues, threads, flush, fork, exit.
+
+Each sink has one bounded queue and one daemon thread of its own, so that a Lens which does not answer never delays
+the file. A thread starts with the first record for its sink. The training thread only appends to a queue; it never
+waits, but in `flush`, under a deadline. Knows the `Sink` protocol and nothing else of the sinks.
+"""
+
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from . import diagnostics
+from .records import MetricsRecord, Run
+
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    # typing.Protocol came with Python 3.8; only the type checker needs it.
+    Protocol = object
+
+# How long a thread lets records gather before it takes them: long enough to wake rarely, short enough that a
+# killed job has written all that is older than half a second.
+GATHERING_TIME_S = 0.2
+# How many records a sink takes at a time. Between two such slices the thread lets the training thread run: without
+# that, training would wait for whole switch intervals of the interpreter (5 ms each).
+_SLICE = 64
+_YIELD_S = 0.0002
+# An answer at least this often means that things flow; such waiting does not use up the flush timeout.
+_FLOWING_S = 1.0
+
+
+class Counters(NamedTuple):
+    """What became of the metrics (not calls) for one sink. received = delivered + rejected + dropped + pending."""
+
+    received: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    pending: int = 0
+
+
+class Sink(Protocol):
+    """Where records go. All methods but the first three are called on the sink's own thread only."""
+
+    name: str
+    delivered: int
+    rejected: int
+    dropped: int
+
+    def start_run(self, run: Run) -> None:
+        """Hears of a run before its first record. Runs on the training thread: no I/O, no waiting."""
+
+    def wants(self, record: MetricsRecord) -> bool:
+        """Whether this record is for this sink. Runs on the training thread: no I/O, no waiting."""
+
+    def weigh(self, record: MetricsRecord) -> int:
+        """How many metrics the record counts for. Runs on the training thread."""
+
+    def accept(self, records: List[MetricsRecord]) -> None:
+        """Takes records over; from now on they are the sink's to count."""
+
+    def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
+        """Does what is due, at most one blocking request; ``urgent`` makes everything due.
+
+        Returns in how many seconds it wants to be called again, None when nothing is waiting.
+        """
+
+    def pending_metrics(self) -> int:
+        """How many accepted metrics are neither delivered, rejected nor dropped."""
+
+    def reset_after_fork(self) -> None:
+        """Forgets everything that the parent process goes on to deliver."""
+
+
+class _FlushMark:
+    """Queued behind the records that a flush waits for."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.abandoned = False
+
+
+class Worker:
+    """One sink, its queue and its thread."""
+
+    def __init__(self, sink: Sink, capacity_bytes: float) -> None:
+        self.sink = sink
+        self._capacity_bytes = capacity_bytes
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to an empty queue without a thread: at the start, and in the child of a fork."""
+        # Re-entrant, and held for a few instructions only: a signal handler or a finaliser may log at any moment.
+        self._lock = threading.RLock()
+        self._queue = deque()  # type: Deque[Union[Tuple[MetricsRecord, int, int], _FlushMark]]
+        self._queued_bytes = 0
+        self._queued_metrics = 0
+        self._received = 0
+        self._dropped = 0
+        self._queued_marks = 0
+        self._started = False
+        self._stopped = False
+        # A lock used as a bell: released by whoever has news, acquired by the thread to wait for them. Unlike a
+        # condition it can be rung from a signal handler that interrupted the ringing.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._waits_for_bell = False
+
+    def put(self, record: MetricsRecord) -> None:
+        """Queues a record. When the queue is full the oldest record goes, and is counted."""
+        if sys.is_finalizing():
+            # No other thread runs any more, and one may have been stopped while it held the lock.
+            self._lock = threading.RLock()
+        size = _size_in_memory(record)
+        metrics = self.sink.weigh(record)
+        with self._lock:
+            self._queue.append((record, size, metrics))
+            self._received += metrics
+            self._queued_metrics += metrics
+            self._queued_bytes += size
+            if self._queued_bytes > self._capacity_bytes:
+                self._drop_oldest()
+        if not self._started:
+            self._start()
+        elif self._waits_for_bell:
+            self._ring()
+
+    def _drop_oldest(self) -> None:
+        marks = []
+        while self._queued_bytes > self._capacity_bytes and len(self._queue) > 1:
+            entry = self._queue.popleft()
+            if isinstance(entry, _FlushMark):
+                marks.append(entry)
+                continue
+            _, size, metrics = entry
+            self._queued_bytes -= size
+            self._queued_metrics -= metrics
+            self._dropped += metrics
+        self._queue.extendleft(reversed(marks))
+
+    def counters(self) -> Counters:
+        sink = self.sink
+        with self._lock:
+            return Counters(
+                received=self._received,
+                delivered=sink.delivered,
+                rejected=sink.rejected,
+                dropped=self._dropped + sink.dropped,
+                pending=self._queued_metrics + sink.pending_metrics(),
+            )
+
+    def request_flush(self) -> _FlushMark:
+        """Asks the thread to deliver everything queued so far."""
+        mark = _FlushMark()
+        if sys.is_finalizing():
+            self._lock = threading.RLock()
+        with self._lock:
+            self._queue.append(mark)
+            self._queued_marks += 1
+        if not self._started:
+            if self._queued_metrics == 0 and self.sink.pending_metrics() == 0:
+                mark.done.set()
+                return mark
+            self._start()
+        self._ring()
+        return mark
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._started or self._stopped:
+                return
+            self._started = True
+        name = "primus-lens-" + self.sink.name
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:
+            # The interpreter is shutting down and starts no threads: `flush` does the work itself.
+            self._started = False
+            self._stopped = True
+
+    def _ring(self) -> None:
+        try:
+            self._bell.release()
+        except RuntimeError:
+            # Rung already.
+            return
+
+    def _wait(self, seconds: Optional[float]) -> None:
+        self._bell.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
+
+    def _run(self) -> None:
+        marks = []  # type: List[_FlushMark]
+        while True:
+            delay = self._turn(marks)
+            if delay == 0.0:
+                continue
+            if marks:
+                # Somebody waits for a flush: they may give up meanwhile, so look again soon.
+                self._wait(_FLOWING_S if delay is None else min(delay, _FLOWING_S))
+                continue
+            self._waits_for_bell = True
+            if not self._queue:
+                self._wait(delay)
+            self._waits_for_bell = False
+            if not self._queued_marks:
+                self._wait(GATHERING_TIME_S)
+
+    def _turn(self, marks: List[_FlushMark], time_limit_s: Optional[float] = None) -> Optional[float]:
+        """Moves what is queued to the sink and lets it work once; collects and settles flush marks."""
+        try:
+            for _ in range(1 + len(self._queue) // _SLICE):
+                records, new_marks = self._take()
+                marks.extend(new_marks)
+                if records:
+                    self.sink.accept(records)
+                    time.sleep(_YIELD_S)
+            marks[:] = [mark for mark in marks if not mark.abandoned]
+            delay = self.sink.work(bool(marks), time_limit_s)
+        except Exception as error:  # the thread must live as long as the job
+            diagnostics.report_failure("the %s sink" % self.sink.name, error)
+            delay = _FLOWING_S
+        if self.sink.pending_metrics() == 0:
+            for mark in marks:
+                mark.done.set()
+            del marks[:]
+        return delay
+
+    def _take(self) -> Tuple[List[MetricsRecord], List[_FlushMark]]:
+        records = []  # type: List[MetricsRecord]
+        marks = []  # type: List[_FlushMark]
+        with self._lock:
+            while self._queue and len(records) < _SLICE:
+                entry = self._queue.popleft()
+                if isinstance(entry, _FlushMark):
+                    marks.append(entry)
+                    self._queued_marks -= 1
+                    continue
+                record, size, metrics = entry
+                self._queued_bytes -= size
+                self._queued_metrics -= metrics
+                records.append(record)
+        return records, marks
+
+    @property
+    def has_thread(self) -> bool:
+        return self._started and not sys.is_finalizing()
+
+    def drain_here(self, deadline: float) -> None:
+        """Delivers on the calling thread: at interpreter shutdown there is no other."""
+        marks = []  # type: List[_FlushMark]
+        while (self._queue or self.sink.pending_metrics()) and time.monotonic() < deadline:
+            self._turn(marks or [_FlushMark()], max(0.05, deadline - time.monotonic()))
+
+
+class FlushBudget:
+    """The one deadline of a process for all its flushes: seconds that may be spent waiting while nothing flows."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.left = seconds
+
+    def renew(self) -> None:
+        """For the child of a fork, which is a process of its own."""
+        self.left = self._seconds
+
+    def wait(self, worker: Worker, mark: _FlushMark) -> bool:
+        """Waits until the mark is settled, or the budget is used up; answers that keep coming cost nothing."""
+        sink = worker.sink
+        while not mark.done.is_set():
+            if self.left <= 0:
+                mark.abandoned = True
+                return False
+            settled = sink.delivered + sink.rejected + sink.dropped
+            began = time.monotonic()
+            limit = min(_FLOWING_S, self.left)
+            while not mark.done.wait(0.01) and time.monotonic() - began < limit:
+                if sink.delivered + sink.rejected + sink.dropped != settled:
+                    break
+            else:
+                if not mark.done.is_set():
+                    self.left -= time.monotonic() - began
+        return True
+
+
+def _size_in_memory(record: MetricsRecord) -> int:
+    """About how many bytes the record takes while it waits."""
+    size = 300 + 150 * len(record.metrics)
+    return size if record.data is record.metrics else size + 200 * len(record.data)
+
+
+class Exporter:
+    """Feeds every record to every sink that wants it."""
+
+    def __init__(self, sinks: Sequence[Sink], budget: FlushBudget, capacity_bytes: float) -> None:
+        self._workers = [Worker(sink, capacity_bytes) for sink in sinks]
+        self._budget = budget
+
+    def export(self, record: MetricsRecord) -> None:
+        """Queues a record for its sinks. Never blocks, never raises for a full queue."""
+        for worker in self._workers:
+            if worker.sink.wants(record):
+                worker.put(record)
+
+    def request_flush(self) -> "List[Tuple[Worker, _FlushMark]]":
+        """Asks every sink to deliver what it has, without waiting."""
+        return [(worker, worker.request_flush()) for worker in self._workers]
+
+    def wait_for_flush(self, marks: "List[Tuple[Worker, _FlushMark]]") -> bool:
+        """Waits for `request_flush` under the process's flush budget; whether everything was settled."""
+        settled = True
+        for worker, mark in marks:
+            if worker.has_thread or mark.done.is_set():
+                settled = self._budget.wait(worker, mark) and settled
+            else:
+                began = time.monotonic()
+                worker.drain_here(began + self._budget.left)
+                self._budget.left -= time.monotonic() - began
+                settled = worker.sink.pending_metrics() == 0 and settled
+        return settled
+
+    def flush(self) -> bool:
+        return self.wait_for_flush(self.request_flush())
+
+    def counters(self) -> Dict[str, Counters]:
+        """Counters by the name of the sink."""
+        return {worker.sink.name: worker.counters() for worker in self._workers}
+
+    def start_run(self, run: Run) -> None:
+        """Tells the sinks of a new run. Runs on the training thread."""
+        for worker in self._workers:
+            worker.sink.start_run(run)
+
+    def reset_after_fork(self) -> None:
+        for worker in self._workers:
+            worker.reset()
+            worker.sink.reset_after_fork()

@@ -1,0 +1,96 @@
+"""Who this process is to Lens and among its peers: workload, pod, node and rank.
+
+Lens needs `workload_uid` or `pod_name`. On Kubernetes a pod's hostname is its name, so it stands in for POD_NAME.
+"""
+
+import os
+import socket
+from typing import Mapping, NamedTuple
+
+from . import diagnostics
+
+# The server answers 500 for longer ids, for ever.
+MAXIMUM_ID_LENGTH = 256
+
+# The first variable that holds a number counts. torchrun workers have GROUP_RANK (the node) and no NODE_RANK.
+_NODE_RANK = ("NODE_RANK", "PET_NODE_RANK", "GROUP_RANK", "SLURM_NODEID")
+_RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_LOCAL_RANK = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+_WORLD_SIZE = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+
+
+class Identity(NamedTuple):
+    """The ids that go into every request; an empty string where an id is not known."""
+
+    workload_uid: str = ""
+    pod_uid: str = ""
+    pod_name: str = ""
+    namespace: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether Lens can tell to which workload a metric belongs."""
+        return bool(self.workload_uid or self.pod_name)
+
+
+class Place(NamedTuple):
+    """Where the process stands in a distributed job; all numbers start at 0."""
+
+    node_rank: int = 0
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+
+def read_identity(environ: Mapping[str, str] = os.environ) -> Identity:
+    pod_name = _read_id(environ, "POD_NAME")
+    if not pod_name and environ.get("KUBERNETES_SERVICE_HOST"):
+        pod_name = socket.gethostname()
+    return Identity(
+        workload_uid=_read_id(environ, "WORKLOAD_UID"),
+        pod_uid=_read_id(environ, "POD_UID"),
+        pod_name=pod_name,
+        namespace=_read_id(environ, "POD_NAMESPACE"),
+    )
+
+
+def read_place(environ: Mapping[str, str] = os.environ) -> Place:
+    return Place(
+        node_rank=_first_number(environ, _NODE_RANK, 0),
+        rank=_first_number(environ, _RANK, 0),
+        local_rank=_first_number(environ, _LOCAL_RANK, 0),
+        world_size=_first_number(environ, _WORLD_SIZE, 1),
+    )
+
+
+def _read_id(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if len(value) > MAXIMUM_ID_LENGTH:
+        diagnostics.warn_once(
+            ("id", name),
+            "%s has %d characters, Lens takes at most %d; it is not used",
+            name,
+            len(value),
+            MAXIMUM_ID_LENGTH,
+        )
+        return ""
+    return value
+
+
+def _first_number(environ: Mapping[str, str], names: "tuple[str, ...]", default: int) -> int:
+    number = None
+    malformed = []
+    for name in names:
+        text = environ.get(name, "").strip()
+        if text.isdecimal():
+            number = int(text)
+            break
+        if text:
+            malformed.append((name, text))
+    if number is None:
+        number = default
+    for name, text in malformed:
+        diagnostics.warn_once(
+            ("rank", name, text), "%s=%r is not a whole number of at least 0; using %d", name, text, number
+        )
+    return number

@@ -1,0 +1,242 @@
+"""The only file that touches wandb: wraps ``wandb.init``, ``Run.log`` and ``Run.finish`` and turns calls into records.
+
+What is wrapped stays itself: methods are wrapped in place on the class, the original is called exactly once, outside
+of any ``try``, and its result and exceptions pass untouched. Around it everything is guarded.
+"""
+
+import atexit
+import functools
+import itertools
+import os
+import sys
+import time
+from types import ModuleType
+from typing import Any, Callable, Optional
+
+from . import diagnostics, runtime, steps
+from .records import MetricsRecord, Run, convert
+from .steps import StepCounter
+
+# Where the exporter keeps what it knows of a run: in the run's own __dict__, so that both end together.
+_STATE = "_primus_lens_run_state"
+_WRAPPED = "_primus_lens_wrapped"
+_sequence = itertools.count()
+_generation = 0
+
+
+class _RunState:
+    """What the exporter remembers of one wandb run in one process."""
+
+    __slots__ = ("run", "exporter", "counter", "generation")
+
+    def __init__(self, run: Run, exporter: Any, counter: StepCounter) -> None:
+        self.run = run
+        self.exporter = exporter
+        self.counter = counter
+        self.generation = _generation
+
+
+def patch_wandb(wandb: ModuleType) -> None:
+    """Wraps what is to be seen of wandb. Calling it again changes nothing, also after a reload of the module.
+
+    A module that is not the wandb we know is left alone, with one line that says so.
+    """
+    settings = runtime.read_settings()
+    run_class = _find_run_class()
+    if run_class is None or not callable(getattr(wandb, "init", None)):
+        diagnostics.warn_once(
+            "unknown wandb",
+            "wandb %s at %s is left untouched: it has no Run.log, Run.finish and init to wrap (wandb>=0.12.0 has them)",
+            getattr(wandb, "__version__", "of unknown version"),
+            getattr(wandb, "__file__", "an unknown place"),
+        )
+        return
+    _wrap_method(run_class, "log", _wrap_log)
+    _wrap_method(run_class, "finish", _wrap_finish)
+    # `with wandb.init() as run` ends the run without passing Run.finish.
+    _wrap_method(run_class, "__exit__", _wrap_finish)
+    _wrap_init(wandb)
+    wandb._primus_lens_patched = True  # type: ignore[attr-defined]
+    diagnostics.debug(
+        "wandb %s is intercepted: init, Run.log, Run.finish; Lens at %s",
+        getattr(wandb, "__version__", "?"),
+        settings.base_url,
+    )
+
+
+def _find_run_class() -> Optional[type]:
+    module = sys.modules.get("wandb.sdk.wandb_run")
+    run_class = getattr(module, "Run", None)
+    known = isinstance(run_class, type) and all(callable(getattr(run_class, name, None)) for name in ("log", "finish"))
+    return run_class if known else None
+
+
+def _wrap_method(run_class: type, name: str, wrap: Callable[[Any], Any]) -> None:
+    original = run_class.__dict__.get(name)
+    if original is None or getattr(original, _WRAPPED, False):
+        return
+    wrapper = functools.wraps(original)(wrap(original))
+    setattr(wrapper, _WRAPPED, True)
+    setattr(run_class, name, wrapper)
+
+
+def _wrap_init(wandb: ModuleType) -> None:
+    original = wandb.init  # type: ignore[attr-defined]
+    if getattr(original, _WRAPPED, False):
+        return
+
+    @functools.wraps(original)
+    def init(*args: Any, **kwargs: Any) -> Any:
+        run = original(*args, **kwargs)
+        try:
+            _on_init(run)
+        except Exception as error:
+            diagnostics.report_failure("taking up a run", error)
+        return run
+
+    setattr(init, _WRAPPED, True)
+    # wandb's own modules and users' `from wandb.sdk import init` see the same function.
+    for name in ("wandb.sdk.wandb_init", "wandb.sdk"):
+        module = sys.modules.get(name)
+        if getattr(module, "init", None) is original:
+            setattr(module, "init", init)
+    wandb.init = init  # type: ignore[attr-defined]
+
+
+def _on_init(run: Any) -> None:
+    run_class = _find_run_class()
+    # Disabled runs never pass Run.log: tracking is off.
+    if run_class is None or not isinstance(run, run_class) or getattr(type(run), "log", None) is not run_class.log:  # type: ignore[attr-defined]
+        return
+    if _STATE not in run.__dict__:
+        _take_up(run, _read_current_step(run))
+    diagnostics.debug("intercepted wandb.init(): run %s", run.id)
+
+
+def _wrap_log(original: Any) -> Any:
+    def log(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Read before the call: afterwards the counter of a run that we did not see start has moved on.
+        current_step = None if _STATE in self.__dict__ else _read_current_step(self)
+        result = original(self, *args, **kwargs)
+        try:
+            _on_log(self, current_step, args, kwargs)
+        except Exception as error:
+            diagnostics.report_failure("recording a log call", error)
+        return result
+
+    return log
+
+
+def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any) -> None:
+    state = wandb_run.__dict__.get(_STATE)
+    if state is None:
+        state = _take_up(wandb_run, current_step)
+    elif state.generation != _generation:
+        _continue_in_child(wandb_run, state)
+    if _is_ignored_by_wandb(wandb_run):
+        return
+    count = len(args)
+    data = args[0] if count else kwargs["data"]
+    step = args[1] if count > 1 else kwargs.get("step")
+    commit = args[2] if count > 2 else kwargs.get("commit")
+    timestamp = time.time()
+    metrics, everything = convert(data)
+    step = state.counter.step_of_call(step, commit)
+    if step is None:
+        if metrics is everything:
+            everything = dict(metrics)
+        metrics = {}
+    state.exporter.export(MetricsRecord(state.run, next(_sequence), step, timestamp, metrics, everything))
+    if diagnostics.debug_is_enabled():
+        diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", state.run.run_id, step, len(everything))
+        diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))
+
+
+def _wrap_finish(original: Any) -> Any:
+    def finish(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Delivery goes on while wandb finishes; what is left by then is waited for.
+        flushing = _begin_flush(self)
+        result = original(self, *args, **kwargs)
+        if flushing is not None:
+            try:
+                state, marks = flushing
+                state.exporter.wait_for_flush(marks)
+            except Exception as error:
+                diagnostics.report_failure("flushing at the end of a run", error)
+        return result
+
+    return finish
+
+
+def _begin_flush(wandb_run: Any) -> Any:
+    try:
+        state = wandb_run.__dict__.get(_STATE)
+        if state is None or state.generation != _generation:
+            return None
+        diagnostics.debug("intercepted the end of run %s", state.run.run_id)
+        return state, state.exporter.request_flush()
+    except Exception as error:
+        diagnostics.report_failure("flushing at the end of a run", error)
+        return None
+
+
+def _take_up(wandb_run: Any, current_step: Optional[int]) -> _RunState:
+    if current_step is None:
+        current_step = int(wandb_run.starting_step)
+    exporter, run = runtime.start_run(str(wandb_run.id))
+    state = _RunState(run, exporter, StepCounter(current_step))
+    wandb_run.__dict__[_STATE] = state
+    return state
+
+
+def _continue_in_child(wandb_run: Any, state: _RunState) -> None:
+    """A run that was started before a fork goes on in the child: the same step, another writer."""
+    state.exporter, state.run = runtime.start_run(state.run.run_id)
+    state.generation = _generation
+
+
+def _read_current_step(wandb_run: Any) -> Optional[int]:
+    """wandb's own count for its next call, from the attribute that the version has; None in a child's attached run.
+
+    An attribute only: ``run.step`` would ask wandb's service.
+    """
+    attributes = wandb_run.__dict__
+    for name in ("_local_step", "_step", "history_step"):
+        if isinstance(attributes.get(name), int):
+            return int(attributes[name])
+    step = getattr(attributes.get("history"), "_step", None)
+    return step if isinstance(step, int) else None
+
+
+def _is_ignored_by_wandb(wandb_run: Any) -> bool:
+    """Whether wandb only warned: older versions ignore calls on a finished run, and in a child without a service."""
+    attributes = wandb_run.__dict__
+    if attributes.get("_is_finished"):
+        return True
+    if _generation == 0:
+        return False
+    started_in = attributes.get("_init_pid", attributes.get("_pid"))
+    return started_in != os.getpid() and attributes.get("_attach_pid") != os.getpid()
+
+
+def _after_fork_in_child() -> None:
+    global _generation, _sequence
+    _generation += 1
+    _sequence = itertools.count()
+    steps.reset_after_fork()
+    diagnostics.reset_after_fork()
+    runtime.reset_after_fork()
+
+
+def _at_exit() -> None:
+    try:
+        runtime.shut_down()
+    except Exception as error:
+        diagnostics.report_failure("flushing at exit", error)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+# Registered while wandb is being imported, before wandb registers its own: exit handlers run in reverse, so ours comes
+# after wandb has finished its runs.
+atexit.register(_at_exit)

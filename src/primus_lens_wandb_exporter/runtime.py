@@ -1,0 +1,90 @@
+"""What one process has of the exporter: the exporters by their settings, one flush deadline, one goodbye."""
+
+import binascii
+import os
+import sys
+from typing import Any, Dict, List, Tuple
+
+from . import diagnostics, identity
+from .exporter import Exporter, FlushBudget, Sink
+from .records import Run
+from .settings import Settings
+from .settings import read_settings as read_environment
+from .sinks.jsonl import JsonlSink
+from .sinks.lens_api import LensSink
+from .sinks.lens_client import LensClient
+
+_MEGABYTE = 1e6
+
+_exporters = {}  # type: Dict[Settings, Exporter]
+_budget = None  # type: Any
+_writer = ""
+
+
+def read_settings() -> Settings:
+    """Reads the settings and switches the debug log on if they ask for it."""
+    settings = read_environment()
+    if settings.debug:
+        diagnostics.enable_debug_log()
+    return settings
+
+
+def start_run(run_id: str) -> Tuple[Exporter, Run]:
+    """Returns what a run needs to be recorded in this process; equal settings share an exporter."""
+    global _budget, _writer
+    settings = read_settings()
+    if _budget is None:
+        _budget = FlushBudget(settings.flush_timeout_s)
+    if not _writer:
+        _flush_with_multiprocessing()
+        _writer = binascii.hexlify(os.urandom(6)).decode("ascii")
+    exporter = _exporters.get(settings)
+    if exporter is None:
+        exporter = _exporters[settings] = _make_exporter(settings, _budget)
+    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer)
+    exporter.start_run(run)
+    return exporter, run
+
+
+def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
+    # Half of the buffer for records that no thread has taken yet, half for what a sink holds back.
+    capacity = settings.buffer_mb * _MEGABYTE / 2
+    sinks = []  # type: List[Sink]
+    if settings.save_local and settings.output_path:
+        sinks.append(JsonlSink(settings.output_path, capacity))
+    if settings.api_reporting:
+        client = LensClient(settings.base_url)
+        sinks.append(LensSink(client, settings.batch_size, settings.flush_interval_s, capacity))
+    return Exporter(sinks, budget, capacity)
+
+
+def shut_down() -> None:
+    """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
+    for exporter in _exporters.values():
+        exporter.flush()
+    left = 0
+    for exporter in _exporters.values():
+        for name, counters in exporter.counters().items():
+            diagnostics.debug("%s at the end: %s", name, counters)
+            left += counters.pending if name == LensSink.name else 0
+    if left:
+        diagnostics.warn_once("left", "%d metrics could not be delivered to Lens before the job ended", left)
+
+
+def reset_after_fork() -> None:
+    """In the child: another writer, a fresh deadline, empty queues. The parent delivers what was queued before."""
+    global _writer
+    _writer = ""
+    if _budget is not None:
+        _budget.renew()
+    for exporter in _exporters.values():
+        exporter.reset_after_fork()
+
+
+def _flush_with_multiprocessing() -> None:
+    """Has a child of ``multiprocessing`` flush when its target returns: forked ones skip exit handlers."""
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is None or util is None or getattr(process.current_process(), "_parent_pid", None) is None:
+        return
+    util.Finalize(None, shut_down, exitpriority=0)

@@ -1,0 +1,122 @@
+"""Every environment variable of the exporter, read in one place.
+
+The switch is read when wandb is imported, the rest when a run starts, because notebooks set variables after Python
+has started. A malformed value is one warning that names the variable, the value and what is used instead.
+"""
+
+import os
+from typing import Callable, Mapping, NamedTuple, Optional, TypeVar
+from urllib.parse import urlsplit
+
+from . import diagnostics
+
+DEFAULT_BASE_URL = "http://primus-lens-telemetry-processor:8080/api/v1"
+# A step of a typical job has 5 to 30 metrics; the server needs about 4 round trips to its database for each step.
+DEFAULT_BATCH_SIZE = 500
+MAXIMUM_BATCH_SIZE = 500
+DEFAULT_FLUSH_INTERVAL_S = 1.0
+DEFAULT_FLUSH_TIMEOUT_S = 5.0
+DEFAULT_BUFFER_MB = 64.0
+
+_TRUE = frozenset(("true", "1", "yes", "on"))
+_FALSE = frozenset(("false", "0", "no", "off"))
+
+T = TypeVar("T")
+
+
+class Settings(NamedTuple):
+    """What the environment asks of the exporter. Equal settings share one exporter."""
+
+    api_reporting: bool = True
+    base_url: str = DEFAULT_BASE_URL
+    save_local: bool = True
+    output_path: Optional[str] = None
+    enhance_metrics: bool = False
+    debug: bool = False
+    batch_size: int = DEFAULT_BATCH_SIZE
+    flush_interval_s: float = DEFAULT_FLUSH_INTERVAL_S
+    flush_timeout_s: float = DEFAULT_FLUSH_TIMEOUT_S
+    buffer_mb: float = DEFAULT_BUFFER_MB
+
+
+def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether wandb is to be intercepted at all (``PRIMUS_LENS_WANDB_HOOK``)."""
+    return _read(environ, "PRIMUS_LENS_WANDB_HOOK", _boolean, True)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    return Settings(
+        api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
+        base_url=_read(environ, "PRIMUS_LENS_API_BASE_URL", _http_url, DEFAULT_BASE_URL),
+        save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
+        output_path=environ.get("PRIMUS_LENS_WANDB_OUTPUT_PATH") or None,
+        enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
+        debug=_read(environ, "PRIMUS_LENS_WANDB_DEBUG", _boolean, False),
+        batch_size=_read(environ, "PRIMUS_LENS_WANDB_BATCH_SIZE", _batch_size, DEFAULT_BATCH_SIZE),
+        flush_interval_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_INTERVAL", _positive, DEFAULT_FLUSH_INTERVAL_S),
+        flush_timeout_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S),
+        buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
+    )
+
+
+def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        return parse(text)
+    except ValueError as error:
+        diagnostics.warn_once(("setting", name, text), "%s=%r %s; using %s", name, text, error, default)
+        return default
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("is not one of true/false, 1/0, yes/no, on/off")
+
+
+def _batch_size(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MAXIMUM_BATCH_SIZE:
+        raise ValueError("is not a whole number from 1 to %d" % MAXIMUM_BATCH_SIZE)
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _positive(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < float("inf"):
+        raise ValueError("is not a number above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError("is not a number of at least 0")
+    return number
+
+
+def _http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts.port  # noqa: B018 - reading it is what validates it
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("is not an address of the form http://host:port/api/v1")
+    return text.rstrip("/")

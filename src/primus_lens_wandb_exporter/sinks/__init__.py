@@ -1,0 +1,1 @@
+"""Where records go: each sink takes records and knows nothing of wandb, queues or threads."""

@@ -1,0 +1,170 @@
+"""Mirrors every log call into a JSON Lines file per node and rank.
+
+One line is ``{"timestamp", "step", "data", "run_id", "writer", "sequence"}``: strict JSON, with NaN and infinities as
+the strings "NaN", "Infinity", "-Infinity", which is how wandb writes them. A call that wandb dropped, because its
+step was older than the run's, has ``"step": null``. ``writer`` and ``sequence`` name the call among all processes
+that share the file.
+"""
+
+import errno
+import json
+import math
+import os
+from collections import deque
+from typing import Any, Deque, Dict, List, NamedTuple, Optional
+
+from .. import diagnostics
+from ..identity import Place
+from ..records import MetricsRecord, Run
+
+FILE_NAME = "wandb_metrics.jsonl"
+# The kernel appends one write as a whole, so lines of several processes do not mix; smaller ones do so everywhere.
+_LARGEST_WRITE = 64 * 1024
+# A full disk may have room again.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RETRY_S = 1.0
+
+
+def path_of(output_path: str, place: Place) -> str:
+    return os.path.join(
+        output_path, "node_%d" % place.node_rank, "rank_%d" % place.local_rank, FILE_NAME
+    )
+
+
+class _Chunk(NamedTuple):
+    """Whole lines for one file, and how many metrics they hold."""
+
+    path: str
+    lines: bytes
+    metrics: int
+
+
+class JsonlSink:
+    """Appends to the files below ``output_path``; an unwritable one is one warning, and the job goes on."""
+
+    name = "jsonl"
+
+    def __init__(self, output_path: str, capacity_bytes: float) -> None:
+        self._output_path = output_path
+        self._capacity_bytes = capacity_bytes
+        self.delivered = 0
+        self.rejected = 0
+        self.dropped = 0
+        self._descriptors = {}  # type: Dict[str, int]
+        self._torn = set()  # type: set[str]
+        self._unwritten = deque()  # type: Deque[_Chunk]
+
+    def start_run(self, run: Run) -> None:
+        """Nothing to do: files are opened with their first line."""
+
+    def wants(self, record: MetricsRecord) -> bool:
+        return True
+
+    def weigh(self, record: MetricsRecord) -> int:
+        return len(record.data)
+
+    def accept(self, records: List[MetricsRecord]) -> None:
+        lines = []  # type: List[bytes]
+        path, size, metrics = "", 0, 0
+        for record in records:
+            line = encode_line(record)
+            record_path = path_of(self._output_path, record.run.place)
+            if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
+                self._unwritten.append(_Chunk(path, b"".join(lines), metrics))
+                lines, size, metrics = [], 0, 0
+            path = record_path
+            lines.append(line)
+            size += len(line)
+            metrics += len(record.data)
+        if lines:
+            self._unwritten.append(_Chunk(path, b"".join(lines), metrics))
+
+    def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
+        while self._unwritten:
+            chunk = self._unwritten[0]
+            try:
+                self._write(chunk)
+            except OSError as error:
+                if error.errno in _FULL:
+                    diagnostics.warn_once(
+                        ("jsonl", "full"), "%s: %s; lines wait in memory for room", chunk.path, error.strerror
+                    )
+                    self._drop_oldest()
+                    return _RETRY_S
+                diagnostics.warn_once(
+                    ("jsonl", chunk.path),
+                    "%s is not written: %s. Training goes on without it; check PRIMUS_LENS_WANDB_OUTPUT_PATH=%s",
+                    chunk.path,
+                    error,
+                    self._output_path,
+                )
+                self.dropped += chunk.metrics
+            else:
+                self.delivered += chunk.metrics
+            self._unwritten.popleft()
+        return None
+
+    def _write(self, chunk: _Chunk) -> None:
+        descriptor = self._descriptors.get(chunk.path)
+        if descriptor is None:
+            descriptor = self._open(chunk.path)
+        lines = b"\n" + chunk.lines if chunk.path in self._torn else chunk.lines
+        written = os.write(descriptor, lines)
+        self._torn.discard(chunk.path)
+        if written < len(lines):
+            # The rest cannot follow as it is: another process may have written in between.
+            self._torn.add(chunk.path)
+            whole = lines.rfind(b"\n", 0, written) + 1
+            rest = _Chunk(chunk.path, lines[whole:], chunk.metrics)
+            self._unwritten[0] = rest
+            self._write(rest)
+
+    def _open(self, path: str) -> int:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._descriptors[path] = descriptor
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            # A killed process left half a line.
+            self._torn.add(path)
+        return descriptor
+
+    def _drop_oldest(self) -> None:
+        size = sum(len(chunk.lines) for chunk in self._unwritten)
+        while size > self._capacity_bytes and len(self._unwritten) > 1:
+            chunk = self._unwritten.popleft()
+            size -= len(chunk.lines)
+            self.dropped += chunk.metrics
+
+    def pending_metrics(self) -> int:
+        return sum(chunk.metrics for chunk in list(self._unwritten))
+
+    def reset_after_fork(self) -> None:
+        # The descriptors stay usable: appends of parent and child do not mix.
+        self._unwritten.clear()
+        self.delivered = self.rejected = self.dropped = 0
+
+
+def encode_line(record: MetricsRecord) -> bytes:
+    data = dict(record.data)
+    data["_primus_lens_enabled"] = True
+    line = {
+        "timestamp": record.timestamp,
+        "step": record.step,
+        "data": data,
+        "run_id": record.run.run_id,
+        "writer": record.run.writer,
+        "sequence": record.sequence,
+    }
+    try:
+        text = json.dumps(line, allow_nan=False)
+    except ValueError:
+        line["data"] = {name: _strict(value) for name, value in data.items()}
+        text = json.dumps(line, allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

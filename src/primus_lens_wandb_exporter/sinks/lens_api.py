@@ -1,0 +1,158 @@
+"""Delivers metrics to the Lens telemetry-processor: gathers them into requests, sends, retries, gives up, counts."""
+
+import random
+import time
+from collections import deque
+from typing import Deque, List, Optional
+
+from .. import diagnostics
+from ..records import MetricsRecord, Run
+from .lens_batches import Request, StepBatcher
+from .lens_client import Answer, LensClient
+
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 30.0
+# A request on which the server failed this often steps behind the others; when those arrive and it goes on failing,
+# it is the request's fault.
+_FAILURES_BEFORE_STEPPING_BACK = 3
+_FAILURES_BEFORE_GIVING_UP = 6
+
+
+class LensSink:
+    """Sends what it accepted in order, each request until the server has taken or refused it.
+
+    ``capacity_bytes`` bounds the bodies that wait during an outage; when it is reached the oldest go, counted.
+    """
+
+    name = "lens"
+
+    def __init__(
+        self, client: LensClient, batch_size: int, flush_interval_s: float, capacity_bytes: float
+    ) -> None:
+        self._client = client
+        self._batch_size = batch_size
+        self._flush_interval_s = flush_interval_s
+        self._capacity_bytes = capacity_bytes
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        self._client.forget_connection()
+        # Many processes start together: each has its own rhythm, so that they do not send together.
+        self._batcher = StepBatcher(self._batch_size, self._flush_interval_s * random.uniform(0.8, 1.0))
+        self._backlog = deque()  # type: Deque[Request]
+        self._backlog_bytes = 0
+        self._backlog_metrics = 0
+        self._attempts = 0
+        self._next_attempt = 0.0
+        self._was_urgent = False
+        self._deliveries = 0
+        self.delivered = 0
+        self._refused = 0
+        self.dropped = 0
+
+    @property
+    def rejected(self) -> int:
+        return self._refused + self._batcher.rejected
+
+    def start_run(self, run: Run) -> None:
+        """Says once what is missing for a run that Lens cannot place."""
+        if not run.identity.is_known:
+            diagnostics.warn_once(
+                "no identity",
+                "nothing is sent to Lens, because neither WORKLOAD_UID nor POD_NAME is set. Set WORKLOAD_UID to the "
+                "uid of the workload in Lens, or PRIMUS_LENS_WANDB_API_REPORTING=false to silence this line",
+            )
+
+    def wants(self, record: MetricsRecord) -> bool:
+        return bool(record.metrics) and record.run.identity.is_known
+
+    def weigh(self, record: MetricsRecord) -> int:
+        return len(record.metrics)
+
+    def pending_metrics(self) -> int:
+        return self._batcher.pending_metrics + self._backlog_metrics
+
+    def accept(self, records: List[MetricsRecord]) -> None:
+        now = time.monotonic()
+        for record in records:
+            self._batcher.add(record, now)
+        self._enqueue(self._batcher.take_due(now, urgent=False))
+
+    def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
+        now = time.monotonic()
+        self._enqueue(self._batcher.take_due(now, urgent))
+        if urgent and not self._was_urgent:
+            # Somebody waits: one attempt at once, whatever the backoff says.
+            self._next_attempt = now
+        self._was_urgent = urgent
+        if self._backlog and now >= self._next_attempt:
+            self._send_oldest(time_limit_s)
+        if not self._backlog:
+            return self._batcher.seconds_until_due(time.monotonic())
+        return max(0.0, self._next_attempt - time.monotonic())
+
+    def _enqueue(self, requests: List[Request]) -> None:
+        for request in requests:
+            self._backlog.append(request)
+            self._backlog_bytes += len(request.body)
+            self._backlog_metrics += request.metric_count
+        while self._backlog_bytes > self._capacity_bytes and len(self._backlog) > 1:
+            dropped = self._remove_oldest()
+            self.dropped += dropped.metric_count
+            diagnostics.warn_once(
+                "lens buffer",
+                "Lens is away and the buffer is full (PRIMUS_LENS_WANDB_BUFFER_MB): the oldest metrics go first",
+            )
+
+    def _remove_oldest(self) -> Request:
+        request = self._backlog.popleft()
+        self._backlog_bytes -= len(request.body)
+        self._backlog_metrics -= request.metric_count
+        return request
+
+    def _send_oldest(self, time_limit_s: Optional[float]) -> None:
+        request = self._backlog[0]
+        answer = self._client.post(request.path, request.body, time_limit_s)
+        if answer.delivered:
+            self._remove_oldest()
+            self.delivered += request.metric_count
+            self._deliveries += 1
+            self._attempts = 0
+            diagnostics.debug("✓ Metrics data reported: %d metrics of run %s", request.metric_count, request.run.run_id)
+        elif not answer.retry or self._is_poison(request, answer):
+            self._remove_oldest()
+            self._refused += request.metric_count
+            diagnostics.warn_once(
+                ("lens refused", answer.reason),
+                "Lens refused %d metrics of run %s: %s. Training goes on; they are not sent again",
+                request.metric_count,
+                request.run.run_id,
+                answer.reason,
+            )
+        else:
+            self._wait_before_next_attempt(answer)
+            diagnostics.debug("reporting failed, will retry: %s", answer.reason)
+
+    def _is_poison(self, request: Request, answer: Answer) -> bool:
+        """Whether the server fails on this request only; lets the others pass to find out."""
+        if not answer.failed_on_request:
+            return False
+        if request.failures == 0:
+            request.deliveries_at_first_failure = self._deliveries
+        request.failures += 1
+        others_arrive = self._deliveries > request.deliveries_at_first_failure
+        if request.failures >= _FAILURES_BEFORE_GIVING_UP and others_arrive:
+            return True
+        if request.failures % _FAILURES_BEFORE_STEPPING_BACK == 0:
+            self._backlog.rotate(-1)
+        return False
+
+    def _wait_before_next_attempt(self, answer: Answer) -> None:
+        """Exponential backoff with full jitter; the server's own Retry-After comes first."""
+        if answer.retry_after_s is not None:
+            delay = answer.retry_after_s * random.uniform(1.0, 1.1)
+        else:
+            ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempts, 10))
+            delay = random.uniform(0.0, ceiling)
+        self._attempts += 1
+        self._next_attempt = time.monotonic() + delay

@@ -1,0 +1,154 @@
+"""Gathers metrics by run and step and makes them into request bodies, by what the server's cost and rules ask for.
+
+The server keeps one row per step: all metrics of a step go in one request, once. So a step is held back until a later
+one of its run has begun, or until it has waited for the flush interval.
+"""
+
+import json
+from collections import OrderedDict
+from typing import Any, Dict, List, Optional, Tuple
+
+from .. import diagnostics
+from ..records import MetricsRecord, Number, Run
+
+METRICS_PATH = "/wandb/metrics"
+# The server stores a step as int32; a larger one would come out as another step.
+_LARGEST_STEP = 2**31 - 1
+
+
+class Request:
+    """One request body and what it stands for."""
+
+    __slots__ = ("path", "body", "metric_count", "run", "sequences", "failures", "deliveries_at_first_failure")
+
+    def __init__(self, path: str, body: bytes, metric_count: int, run: Run, sequences: List[int]) -> None:
+        self.path = path
+        self.body = body
+        # How many logged metrics it accounts for: a value that was logged again in its step is sent once.
+        self.metric_count = metric_count
+        self.run = run
+        self.sequences = sequences
+        self.failures = 0
+        self.deliveries_at_first_failure = 0
+
+
+class _Step:
+    """What was logged for one step of one run so far; a name logged again keeps its last value, as in wandb."""
+
+    __slots__ = ("values", "metric_count", "sequences", "began")
+
+    def __init__(self, began: float) -> None:
+        self.values = {}  # type: Dict[str, Tuple[Number, float]]
+        self.metric_count = 0
+        self.sequences = []  # type: List[int]
+        self.began = began
+
+
+class StepBatcher:
+    """Turns records into requests of whole steps, at most ``batch_size`` metrics each; runs are never mixed."""
+
+    def __init__(self, batch_size: int, flush_interval_s: float) -> None:
+        self._batch_size = batch_size
+        self._flush_interval_s = flush_interval_s
+        self._steps_by_run = OrderedDict()  # type: OrderedDict[Run, OrderedDict[int, _Step]]
+        self.rejected = 0
+        self.pending_metrics = 0
+
+    def add(self, record: MetricsRecord, now: float) -> None:
+        step_number = record.step
+        if step_number is None or not 0 <= step_number <= _LARGEST_STEP:
+            self.rejected += len(record.metrics)
+            diagnostics.warn_once(
+                "step range",
+                "step %s is not sent to Lens, which stores steps from 0 to %d; it is in the JSONL file",
+                step_number,
+                _LARGEST_STEP,
+            )
+            return
+        steps = self._steps_by_run.get(record.run)
+        if steps is None:
+            steps = self._steps_by_run[record.run] = OrderedDict()
+        step = steps.get(step_number)
+        if step is None:
+            step = steps[step_number] = _Step(now)
+        timestamp = record.timestamp
+        for name, value in record.metrics.items():
+            if not name or "\0" in name:
+                self.rejected += 1
+                diagnostics.warn_once(
+                    "metric name", "metric %r is not sent to Lens, which cannot store such a name", name
+                )
+                continue
+            step.values[name] = (value, timestamp)
+            step.metric_count += 1
+            self.pending_metrics += 1
+        step.sequences.append(record.sequence)
+
+    def take_due(self, now: float, urgent: bool) -> List[Request]:
+        """Removes the steps that are due and returns them as requests, oldest first.
+
+        Full requests are due as soon as their steps are over; all else when it has waited for the flush interval, or
+        when it is ``urgent``.
+        """
+        requests = []  # type: List[Request]
+        for run in list(self._steps_by_run):
+            steps = self._steps_by_run[run]
+            latest = next(reversed(steps))
+            waited_enough = urgent or now - next(iter(steps.values())).began >= self._flush_interval_s
+            over = [number for number in steps if number != latest]
+            if waited_enough and (urgent or now - steps[latest].began >= self._flush_interval_s):
+                over.append(latest)
+            if not waited_enough and sum(len(steps[number].values) for number in over) < self._batch_size:
+                continue
+            requests.extend(self._make_requests(run, [(number, steps.pop(number)) for number in over]))
+            if not steps:
+                del self._steps_by_run[run]
+        self.pending_metrics -= sum(request.metric_count for request in requests)
+        return requests
+
+    def seconds_until_due(self, now: float) -> Optional[float]:
+        """When `take_due` has something next; None when nothing is held back."""
+        began = [next(iter(steps.values())).began for steps in self._steps_by_run.values()]
+        return max(0.01, min(began) + self._flush_interval_s - now) if began else None
+
+    def _make_requests(self, run: Run, steps: "List[Tuple[int, _Step]]") -> List[Request]:
+        requests = []  # type: List[Request]
+        metrics = []  # type: List[Dict[str, Any]]
+        metric_count = 0
+        sequences = []  # type: List[int]
+
+        def close() -> None:
+            nonlocal metrics, metric_count, sequences
+            if metrics:
+                requests.append(Request(METRICS_PATH, encode_body(run, metrics), metric_count, run, sequences))
+            metrics, metric_count, sequences = [], 0, []
+
+        for number, step in steps:
+            if metrics and len(metrics) + len(step.values) > self._batch_size:
+                close()
+            # Values logged twice are counted with the first part of their step.
+            metric_count += step.metric_count - len(step.values)
+            for name, (value, timestamp) in step.values.items():
+                if len(metrics) == self._batch_size:
+                    close()
+                metrics.append({"name": name, "value": value, "step": number, "timestamp": timestamp, "tags": {}})
+                metric_count += 1
+            # A step in several requests is acknowledged with its last one.
+            sequences.extend(step.sequences)
+        close()
+        return requests
+
+
+def encode_body(run: Run, metrics: List[Dict[str, Any]]) -> bytes:
+    """The body of ``POST /wandb/metrics``: the ids of the run and its metrics."""
+    identity = run.identity
+    body = {
+        "source": "wandb",
+        "workload_uid": identity.workload_uid,
+        "pod_uid": identity.pod_uid,
+        "pod_name": identity.pod_name,
+        "run_id": run.run_id,
+        "metrics": metrics,
+        "timestamp": metrics[-1]["timestamp"],
+    }
+    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,100 @@
+"""The import hook: what the start-up files run in every Python process.
+
+Until ``wandb`` is imported this module must cost nothing: it imports only ``sys`` and the built-in ``_thread``,
+starts nothing, opens nothing, prints nothing. Everything else of the exporter is imported after ``wandb`` itself.
+"""
+
+import sys
+from _thread import get_ident
+
+_WATCHED = "wandb"
+
+
+class _WandbFinder:
+    """Finds ``wandb`` exactly as the other finders do, and has the found module patched once it has been executed."""
+
+    # Recognised by name instead of by class: a reload of this module makes a new class.
+    is_primus_lens_finder = True
+
+    def __init__(self) -> None:
+        self._searching_threads = set()  # type: set[int]
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
+        if fullname != _WATCHED:
+            return None
+        thread = get_ident()
+        # Another hook may ask the whole import system for wandb while we ask it: it gets its answer without us.
+        if thread in self._searching_threads:
+            return None
+        self._searching_threads.add(thread)
+        try:
+            spec = self._find_spec_elsewhere(fullname, path, target)
+        finally:
+            self._searching_threads.discard(thread)
+        if spec is not None:
+            _patch_after_execution(spec.loader)
+        return spec
+
+    def _find_spec_elsewhere(self, fullname: str, path: object, target: object) -> object:
+        for finder in list(sys.meta_path):
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is self or find_spec is None:
+                continue
+            spec = find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def _patch_after_execution(loader: object) -> None:
+    """Shadows ``exec_module`` on this one loader instance, so that the module's loader and spec stay the real ones.
+
+    A namespace package (wandb's own run folder in the working directory is one) has no loader that executes
+    anything, or one that says so by its name: it is left alone.
+    """
+    exec_module = getattr(loader, "exec_module", None)
+    if exec_module is None or "Namespace" in type(loader).__name__:
+        return
+
+    def exec_module_and_patch(module: object) -> None:
+        # A zip importer serves many modules: only wandb ends the shadowing.
+        if getattr(module, "__name__", None) != _WATCHED:
+            exec_module(module)
+            return
+        loader.__dict__.pop("exec_module", None)
+        exec_module(module)
+        _patch(module)
+
+    try:
+        loader.exec_module = exec_module_and_patch  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):
+        # A loader written in C takes no attributes. `primus-lens-wandb check` reports that wandb is not patched.
+        return
+
+
+def _patch(module: object) -> None:
+    try:
+        from primus_lens_wandb_exporter import settings
+
+        if not settings.hook_is_enabled():
+            return
+        from primus_lens_wandb_exporter import interceptor
+
+        interceptor.patch_wandb(module)
+    except Exception as error:  # an import of wandb must succeed whatever is wrong with us
+        import logging
+
+        logging.getLogger(__package__).warning("Primus Lens: wandb is left untouched: %r", error)
+
+
+def install_wandb_hook() -> None:
+    """Has ``wandb`` intercepted from its next import on, or at once where it is already imported.
+
+    The start-up files call this in every process, twice in some virtual environments, and notebooks call it by
+    hand: calling it again changes nothing.
+    """
+    if not any(getattr(finder, "is_primus_lens_finder", False) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WandbFinder())
+    module = sys.modules.get(_WATCHED)
+    if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
+        _patch(module)
