@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+DEMO_VENV := .venv-demo
+ARGS ?=
+
+.PHONY: demo test lint matrix bench clean
+
+demo: $(DEMO_VENV)/installed
+	$(DEMO_VENV)/bin/python examples/demo.py $(ARGS)
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/shellcheck install.sh .ci/run
+
+# The ends of the supported range: the oldest Python with the oldest wandb, the newest of both.
+matrix: $(VENV)/installed
+	$(VENV)/bin/nox --session ends
+
+bench: $(VENV)/installed
+	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+# A user's installation: the built package, not the source tree.
+$(DEMO_VENV)/installed: pyproject.toml $(shell find src -name '*.py') primus_lens_wandb_hook.pth
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(DEMO_VENV)/bin/python -m pip install --quiet ".[local]" scikit-learn
+	$(DEMO_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	touch $@
+
+$(VENV)/installed: pyproject.toml primus_lens_wandb_hook.pth
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) .nox dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis wandb

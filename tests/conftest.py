@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from .support.lens import Lens, running_lens
+from .support.training import Trainer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--training-python",
+        default=sys.executable,
+        help="the interpreter that runs the training scripts: one with the exporter and a wandb of its own",
+    )
+
+
+@pytest.fixture(scope="session")
+def training_python(pytestconfig: pytest.Config) -> str:
+    return str(pytestconfig.getoption("--training-python"))
+
+
+@pytest.fixture(scope="session")
+def lens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lens]:
+    """One local Lens for all tests; each test has a workload of its own."""
+    with running_lens(tmp_path_factory.mktemp("lens")) as server:
+        yield server
+
+
+@pytest.fixture
+def workload() -> str:
+    return f"workload-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, training_python: str, lens: Lens, workload: str) -> Trainer:
+    return Trainer(training_python, tmp_path, lens.base_url, workload)

@@ -1,0 +1,110 @@
+"""Runs a training script as a user does: a process of its own, real wandb, nothing of the exporter in the script."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from .wandb_file import History, read_history
+
+# What a developer's shell may hold and a test must not depend on.
+FOREIGN_PREFIXES = ("PRIMUS_", "WANDB_", "WORKLOAD_", "POD_", "KUBERNETES_", "SLURM_", "OMPI_", "PYTHON")
+FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "PET_NODE_RANK"}
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN_PREFIXES) and name not in FOREIGN_NAMES
+    }
+    environment.update(variables)
+    return environment
+
+
+@dataclasses.dataclass
+class Training:
+    """What a finished training script left behind."""
+
+    directory: Path
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def histories(self) -> dict[str, History]:
+        """What wandb recorded, by run id."""
+        files = sorted(self.directory.glob("wandb/*run-*/run-*.wandb"))
+        return {file.stem[len("run-") :]: read_history(file) for file in files}
+
+    @property
+    def history(self) -> History:
+        (history,) = self.histories.values()
+        return history
+
+    @property
+    def run_id(self) -> str:
+        (run_id,) = self.histories
+        return run_id
+
+    def lines(self, node: int = 0, rank: int = 0) -> list[dict[str, Any]]:
+        """The JSONL mirror of a node and rank; fails for a line that is not strict JSON."""
+        path = self.directory / "mirror" / f"node_{node}" / f"rank_{rank}" / "wandb_metrics.jsonl"
+        return [json.loads(line, parse_constant=_refuse) for line in path.read_text().splitlines()]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+class Trainer:
+    """Runs scripts with one interpreter, against one Lens."""
+
+    def __init__(self, python: str, directory: Path, base_url: str, workload: str) -> None:
+        self.python = python
+        self.directory = directory
+        self.base_url = base_url
+        self.workload = workload
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        defaults = {
+            "WANDB_MODE": "offline",
+            "WANDB_SILENT": "true",
+            "WANDB_DIR": str(self.directory),
+            "WORKLOAD_UID": self.workload,
+            "PRIMUS_LENS_API_BASE_URL": self.base_url,
+            "PRIMUS_LENS_WANDB_OUTPUT_PATH": str(self.directory / "mirror"),
+        }
+        return clean_environment(**{**defaults, **variables})
+
+    def start(self, script: str, *, name: str = "train.py", python_args: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+        path = self.directory / name
+        path.write_text(textwrap.dedent(script))
+        return subprocess.Popen(
+            [self.python, *python_args, str(path)],
+            cwd=self.directory,
+            env=self.environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 120) -> Training:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"the training did not end within {timeout} s\n{stdout}\n{stderr}") from None
+        return Training(self.directory, process.returncode, stdout, stderr)
+
+    def run(self, script: str, *, timeout: float = 120, python_args: tuple[str, ...] = (), **variables: str) -> Training:
+        """Runs the script to its end; fails when it does not end well."""
+        training = self.finish(self.start(script, python_args=python_args, **variables), timeout)
+        assert training.returncode == 0, training.stdout + training.stderr
+        return training
