@@ -30,7 +30,6 @@ $(DEMO_VENV)/installed: pyproject.toml $(shell find src -name '*.py') primus_len
 	$(PYTHON) -m venv $(DEMO_VENV)
 	$(DEMO_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(DEMO_VENV)/bin/python -m pip install --quiet ".[local]" scikit-learn
-	$(DEMO_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	touch $@
 
 $(VENV)/installed: pyproject.toml primus_lens_wandb_hook.pth

@@ -7,6 +7,7 @@ from typing import Iterator
 
 import pytest
 
+from .support.faults import FaultyLens, faulty_lens
 from .support.lens import Lens, running_lens
 from .support.training import Trainer
 
@@ -39,3 +40,15 @@ def workload() -> str:
 @pytest.fixture
 def trainer(tmp_path: Path, training_python: str, lens: Lens, workload: str) -> Trainer:
     return Trainer(training_python, tmp_path, lens.base_url, workload)
+
+
+@pytest.fixture
+def faulty(lens: Lens) -> Iterator[FaultyLens]:
+    """A Lens that misbehaves on request, in front of the real one."""
+    with faulty_lens(lens) as server:
+        yield server
+
+
+@pytest.fixture
+def faulty_trainer(tmp_path: Path, training_python: str, faulty: FaultyLens, workload: str) -> Trainer:
+    return Trainer(training_python, tmp_path, faulty.base_url, workload)

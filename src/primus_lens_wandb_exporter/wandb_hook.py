@@ -72,7 +72,15 @@ def _patch_after_execution(loader: object) -> None:
         return
 
 
+def _in_wandbs_own_process() -> bool:
+    """wandb 0.12 runs its backend in a spawned process, which imports wandb again and logs nothing through it."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return multiprocessing is not None and multiprocessing.current_process().name == "wandb_internal"
+
+
 def _patch(module: object) -> None:
+    if _in_wandbs_own_process():
+        return
     try:
         from primus_lens_wandb_exporter import settings
 

@@ -1,0 +1,33 @@
+"""The ends of the supported range: the oldest Python with the oldest wandb, the newest of both.
+
+The tests themselves run in the development environment; each session is what the training scripts run in.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+
+# pyenv keeps interpreters off the PATH until they are chosen.
+PYENV_VERSIONS = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *(str(path / "bin") for path in PYENV_VERSIONS.glob("*"))])
+
+ENDS = [
+    ("3.7", ["wandb==0.12.0", "protobuf<3.21"]),
+    ("3.13", ["wandb"]),
+]
+
+
+@nox.session(python=[python for python, _ in ENDS])
+def ends(session: nox.Session) -> None:
+    requirements = dict(ENDS)[str(session.python)]
+    session.install(".", *requirements, "numpy")
+    session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
+    tests = session.posargs or ["tests/agent", "tests/unit"]
+    session.run(
+        ".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True
+    )

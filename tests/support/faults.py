@@ -1,0 +1,157 @@
+"""A telemetry-processor that misbehaves on request, in front of a real local Lens that stores what gets through."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Callable, Iterator
+
+import requests
+
+from .lens import Lens
+
+Behaviour = Callable[["Handler", bytes], None]
+
+
+class FaultyLens:
+    """Set ``behaviour`` to one of the functions below at any time; ``requests`` notes (monotonic time, body)."""
+
+    def __init__(self, lens: Lens) -> None:
+        self.lens = lens
+        self.behaviour: Behaviour = forward
+        self.requests: list[tuple[float, dict[str, Any]]] = []
+        self._server: ThreadingHTTPServer | None = None
+        self.port = 0
+        self.up()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api/v1"
+
+    def up(self) -> None:
+        handler = type("BoundHandler", (Handler,), {"faulty": self})
+        server = _Server(("127.0.0.1", self.port), handler)
+        self.port = server.server_address[1]
+        self._server = server
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def down(self) -> None:
+        """Stops listening: connections are refused."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that give up are part of the tests."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    faulty: FaultyLens
+    protocol_version = "HTTP/1.1"
+    # A client must not wait for Nagle and delayed acknowledgements between header and body.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.faulty.requests.append((time.monotonic(), json.loads(body)))
+        self.faulty.behaviour(self, body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+
+def envelope(code: int, message: str) -> bytes:
+    return json.dumps({"meta": {"code": code, "message": message}, "data": None, "tracing": None}).encode()
+
+
+def forward(handler: Handler, body: bytes) -> None:
+    url = handler.faulty.lens.url + handler.path
+    answer = requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60)
+    handler.answer(answer.status_code, answer.content)
+
+
+def hang(handler: Handler, body: bytes) -> None:
+    """Accepts and never answers."""
+    time.sleep(60)
+
+
+def delay(seconds: float) -> Behaviour:
+    def behave(handler: Handler, body: bytes) -> None:
+        time.sleep(seconds)
+        forward(handler, body)
+
+    return behave
+
+
+def refuse(status: int, message: str, **headers: str) -> Behaviour:
+    """Answers with an error in Lens's own form."""
+
+    def behave(handler: Handler, body: bytes) -> None:
+        handler.answer(status, envelope(status, message), **headers)
+
+    return behave
+
+
+def refuse_if(condition: Callable[[dict[str, Any]], bool], otherwise: Behaviour, status: int, message: str) -> Behaviour:
+    def behave(handler: Handler, body: bytes) -> None:
+        (refuse(status, message) if condition(json.loads(body)) else otherwise)(handler, body)
+
+    return behave
+
+
+def html(handler: Handler, body: bytes) -> None:
+    handler.answer(200, b"<html><body>Please log in</body></html>", Content_Type="text/html")
+
+
+def redirect(handler: Handler, body: bytes) -> None:
+    handler.answer(302, b"", Location="http://127.0.0.1:1/login")
+
+
+def close(handler: Handler, body: bytes) -> None:
+    """Closes the connection without an answer."""
+    handler.close_connection = True
+    handler.connection.close()
+
+
+def close_after_storing(handler: Handler, body: bytes) -> None:
+    """Stores everything, then closes before the answer: the client cannot know."""
+    requests.post(handler.faulty.lens.url + handler.path, data=body, timeout=60)
+    close(handler, body)
+
+
+def drip(handler: Handler, body: bytes) -> None:
+    """Answers one byte at a time, for ever."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    with contextlib.suppress(OSError):
+        for _ in range(600):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def faulty_lens(lens: Lens) -> Iterator[FaultyLens]:
+    faulty = FaultyLens(lens)
+    try:
+        yield faulty
+    finally:
+        faulty.down()
