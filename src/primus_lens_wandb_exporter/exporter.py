@@ -32,7 +32,10 @@ _FLOWING_S = 1.0
 
 
 class Counters(NamedTuple):
-    """What became of the metrics (not calls) for one sink. received = delivered + rejected + dropped + pending."""
+    """What became of what a sink was given; Lens counts metrics, the file counts calls.
+
+    received = delivered + rejected + dropped + pending.
+    """
 
     received: int = 0
     delivered: int = 0
@@ -42,21 +45,18 @@ class Counters(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where records go. All methods but the first three are called on the sink's own thread only."""
+    """Where records go. All methods but the first two are called on the sink's own thread only."""
 
     name: str
     delivered: int
     rejected: int
     dropped: int
 
-    def start_run(self, run: Run) -> None:
-        """Hears of a run before its first record. Runs on the training thread: no I/O, no waiting."""
-
-    def wants(self, record: MetricsRecord) -> bool:
-        """Whether this record is for this sink. Runs on the training thread: no I/O, no waiting."""
+    def takes_run(self, run: Run) -> bool:
+        """Whether the records of this run are for this sink. Runs on the training thread: no I/O, no waiting."""
 
     def weigh(self, record: MetricsRecord) -> int:
-        """How many metrics the record counts for. Runs on the training thread."""
+        """For how much the record counts; nothing of it is for this sink when 0. Runs on the training thread."""
 
     def accept(self, records: List[MetricsRecord]) -> None:
         """Takes records over; from now on they are the sink's to count."""
@@ -67,8 +67,8 @@ class Sink(Protocol):
         Returns in how many seconds it wants to be called again, None when nothing is waiting.
         """
 
-    def pending_metrics(self) -> int:
-        """How many accepted metrics are neither delivered, rejected nor dropped."""
+    def pending(self) -> int:
+        """How much of what was accepted is neither delivered, rejected nor dropped."""
 
     def reset_after_fork(self) -> None:
         """Forgets everything that the parent process goes on to deliver."""
@@ -96,8 +96,8 @@ class Worker:
         self._lock = threading.RLock()
         self._queue = deque()  # type: Deque[Union[Tuple[MetricsRecord, int, int], _FlushMark]]
         self._queued_bytes = 0
-        self._queued_metrics = 0
         self._received = 0
+        self._taken = 0
         self._dropped = 0
         self._queued_marks = 0
         self._started = False
@@ -108,17 +108,17 @@ class Worker:
         self._bell.acquire()
         self._waits_for_bell = False
 
-    def put(self, record: MetricsRecord) -> None:
-        """Queues a record. When the queue is full the oldest record goes, and is counted."""
+    def put(self, record: MetricsRecord, size: int) -> None:
+        """Queues a record of ``size`` bytes. When the queue is full the oldest record goes, and is counted."""
+        weight = self.sink.weigh(record)
+        if not weight:
+            return
         if sys.is_finalizing():
             # No other thread runs any more, and one may have been stopped while it held the lock.
             self._lock = threading.RLock()
-        size = _size_in_memory(record)
-        metrics = self.sink.weigh(record)
         with self._lock:
-            self._queue.append((record, size, metrics))
-            self._received += metrics
-            self._queued_metrics += metrics
+            self._queue.append((record, size, weight))
+            self._received += weight
             self._queued_bytes += size
             if self._queued_bytes > self._capacity_bytes:
                 self._drop_oldest()
@@ -134,10 +134,10 @@ class Worker:
             if isinstance(entry, _FlushMark):
                 marks.append(entry)
                 continue
-            _, size, metrics = entry
+            _, size, weight = entry
             self._queued_bytes -= size
-            self._queued_metrics -= metrics
-            self._dropped += metrics
+            self._taken += weight
+            self._dropped += weight
         self._queue.extendleft(reversed(marks))
 
     def counters(self) -> Counters:
@@ -148,7 +148,7 @@ class Worker:
                 delivered=sink.delivered,
                 rejected=sink.rejected,
                 dropped=self._dropped + sink.dropped,
-                pending=self._queued_metrics + sink.pending_metrics(),
+                pending=self._received - self._taken + sink.pending(),
             )
 
     def request_flush(self) -> _FlushMark:
@@ -157,12 +157,12 @@ class Worker:
         if sys.is_finalizing():
             self._lock = threading.RLock()
         with self._lock:
+            if not self._started and not self._queue and self.sink.pending() == 0:
+                mark.done.set()
+                return mark
             self._queue.append(mark)
             self._queued_marks += 1
         if not self._started:
-            if self._queued_metrics == 0 and self.sink.pending_metrics() == 0:
-                mark.done.set()
-                return mark
             self._start()
         self._ring()
         return mark
@@ -221,7 +221,7 @@ class Worker:
         except Exception as error:  # the thread must live as long as the job
             diagnostics.report_failure("the %s sink" % self.sink.name, error)
             delay = _FLOWING_S
-        if self.sink.pending_metrics() == 0:
+        if self.sink.pending() == 0:
             for mark in marks:
                 mark.done.set()
             del marks[:]
@@ -237,9 +237,9 @@ class Worker:
                     marks.append(entry)
                     self._queued_marks -= 1
                     continue
-                record, size, metrics = entry
+                record, size, weight = entry
                 self._queued_bytes -= size
-                self._queued_metrics -= metrics
+                self._taken += weight
                 records.append(record)
         return records, marks
 
@@ -250,7 +250,7 @@ class Worker:
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
         marks = []  # type: List[_FlushMark]
-        while (self._queue or self.sink.pending_metrics()) and time.monotonic() < deadline:
+        while (self._queue or self.sink.pending()) and time.monotonic() < deadline:
             self._turn(marks or [_FlushMark()], max(0.05, deadline - time.monotonic()))
 
 
@@ -291,17 +291,22 @@ def _size_in_memory(record: MetricsRecord) -> int:
 
 
 class Exporter:
-    """Feeds every record to every sink that wants it."""
+    """Feeds the records of every run to every sink that takes them."""
 
     def __init__(self, sinks: Sequence[Sink], budget: FlushBudget, capacity_bytes: float) -> None:
         self._workers = [Worker(sink, capacity_bytes) for sink in sinks]
         self._budget = budget
 
-    def export(self, record: MetricsRecord) -> None:
-        """Queues a record for its sinks. Never blocks, never raises for a full queue."""
-        for worker in self._workers:
-            if worker.sink.wants(record):
-                worker.put(record)
+    def route(self, run: Run) -> Tuple[Worker, ...]:
+        """The workers whose sinks take the records of this run."""
+        return tuple(worker for worker in self._workers if worker.sink.takes_run(run))
+
+    @staticmethod
+    def export(record: MetricsRecord, route: Tuple[Worker, ...]) -> None:
+        """Queues a record. Never blocks, never raises for a full queue."""
+        size = _size_in_memory(record)
+        for worker in route:
+            worker.put(record, size)
 
     def request_flush(self) -> "List[Tuple[Worker, _FlushMark]]":
         """Asks every sink to deliver what it has, without waiting."""
@@ -317,7 +322,7 @@ class Exporter:
                 began = time.monotonic()
                 worker.drain_here(began + self._budget.left)
                 self._budget.left -= time.monotonic() - began
-                settled = worker.sink.pending_metrics() == 0 and settled
+                settled = worker.sink.pending() == 0 and settled
         return settled
 
     def flush(self) -> bool:
@@ -326,11 +331,6 @@ class Exporter:
     def counters(self) -> Dict[str, Counters]:
         """Counters by the name of the sink."""
         return {worker.sink.name: worker.counters() for worker in self._workers}
-
-    def start_run(self, run: Run) -> None:
-        """Tells the sinks of a new run. Runs on the training thread."""
-        for worker in self._workers:
-            worker.sink.start_run(run)
 
     def reset_after_fork(self) -> None:
         for worker in self._workers:

@@ -27,12 +27,16 @@ _generation = 0
 class _RunState:
     """What the exporter remembers of one wandb run in one process."""
 
-    __slots__ = ("run", "exporter", "counter", "generation")
+    __slots__ = ("run", "exporter", "route", "counter", "generation")
 
-    def __init__(self, run: Run, exporter: Any, counter: StepCounter) -> None:
-        self.run = run
-        self.exporter = exporter
-        self.counter = counter
+    def __init__(self, run_id: str, current_step: int) -> None:
+        self.counter = StepCounter(current_step)
+        self.enter_process(run_id)
+
+    def enter_process(self, run_id: str) -> None:
+        """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
+        self.exporter, self.run = runtime.start_run(run_id)
+        self.route = self.exporter.route(self.run)
         self.generation = _generation
 
 
@@ -132,7 +136,7 @@ def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any)
     if state is None:
         state = _take_up(wandb_run, current_step)
     elif state.generation != _generation:
-        _continue_in_child(wandb_run, state)
+        state.enter_process(state.run.run_id)
     if _is_ignored_by_wandb(wandb_run):
         return
     count = len(args)
@@ -146,7 +150,8 @@ def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any)
         if metrics is everything:
             everything = dict(metrics)
         metrics = {}
-    state.exporter.export(MetricsRecord(state.run, next(_sequence), step, timestamp, metrics, everything))
+    record = MetricsRecord(state.run, next(_sequence), step, timestamp, metrics, everything)
+    state.exporter.export(record, state.route)
     if diagnostics.debug_is_enabled():
         diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", state.run.run_id, step, len(everything))
         diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))
@@ -183,16 +188,8 @@ def _begin_flush(wandb_run: Any) -> Any:
 def _take_up(wandb_run: Any, current_step: Optional[int]) -> _RunState:
     if current_step is None:
         current_step = int(wandb_run.starting_step)
-    exporter, run = runtime.start_run(str(wandb_run.id))
-    state = _RunState(run, exporter, StepCounter(current_step))
-    wandb_run.__dict__[_STATE] = state
+    state = wandb_run.__dict__[_STATE] = _RunState(str(wandb_run.id), current_step)
     return state
-
-
-def _continue_in_child(wandb_run: Any, state: _RunState) -> None:
-    """A run that was started before a fork goes on in the child: the same step, another writer."""
-    state.exporter, state.run = runtime.start_run(state.run.run_id)
-    state.generation = _generation
 
 
 def _read_current_step(wandb_run: Any) -> Optional[int]:

@@ -42,7 +42,6 @@ def start_run(run_id: str) -> Tuple[Exporter, Run]:
     if exporter is None:
         exporter = _exporters[settings] = _make_exporter(settings, _budget)
     run = Run(run_id, identity.read_identity(), identity.read_place(), _writer)
-    exporter.start_run(run)
     return exporter, run
 
 

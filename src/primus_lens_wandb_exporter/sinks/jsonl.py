@@ -32,11 +32,11 @@ def path_of(output_path: str, place: Place) -> str:
 
 
 class _Chunk(NamedTuple):
-    """Whole lines for one file, and how many metrics they hold."""
+    """Whole lines for one file."""
 
     path: str
     lines: bytes
-    metrics: int
+    count: int
 
 
 class JsonlSink:
@@ -54,30 +54,26 @@ class JsonlSink:
         self._torn = set()  # type: set[str]
         self._unwritten = deque()  # type: Deque[_Chunk]
 
-    def start_run(self, run: Run) -> None:
-        """Nothing to do: files are opened with their first line."""
-
-    def wants(self, record: MetricsRecord) -> bool:
+    def takes_run(self, run: Run) -> bool:
         return True
 
     def weigh(self, record: MetricsRecord) -> int:
-        return len(record.data)
+        return 1
 
     def accept(self, records: List[MetricsRecord]) -> None:
         lines = []  # type: List[bytes]
-        path, size, metrics = "", 0, 0
+        path, size = "", 0
         for record in records:
             line = encode_line(record)
             record_path = path_of(self._output_path, record.run.place)
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
-                self._unwritten.append(_Chunk(path, b"".join(lines), metrics))
-                lines, size, metrics = [], 0, 0
+                self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
+                lines, size = [], 0
             path = record_path
             lines.append(line)
             size += len(line)
-            metrics += len(record.data)
         if lines:
-            self._unwritten.append(_Chunk(path, b"".join(lines), metrics))
+            self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
         while self._unwritten:
@@ -98,9 +94,9 @@ class JsonlSink:
                     error,
                     self._output_path,
                 )
-                self.dropped += chunk.metrics
+                self.dropped += chunk.count
             else:
-                self.delivered += chunk.metrics
+                self.delivered += chunk.count
             self._unwritten.popleft()
         return None
 
@@ -115,7 +111,7 @@ class JsonlSink:
             # The rest cannot follow as it is: another process may have written in between.
             self._torn.add(chunk.path)
             whole = lines.rfind(b"\n", 0, written) + 1
-            rest = _Chunk(chunk.path, lines[whole:], chunk.metrics)
+            rest = _Chunk(chunk.path, lines[whole:], chunk.count)
             self._unwritten[0] = rest
             self._write(rest)
 
@@ -134,10 +130,10 @@ class JsonlSink:
         while size > self._capacity_bytes and len(self._unwritten) > 1:
             chunk = self._unwritten.popleft()
             size -= len(chunk.lines)
-            self.dropped += chunk.metrics
+            self.dropped += chunk.count
 
-    def pending_metrics(self) -> int:
-        return sum(chunk.metrics for chunk in list(self._unwritten))
+    def pending(self) -> int:
+        return sum(chunk.count for chunk in list(self._unwritten))
 
     def reset_after_fork(self) -> None:
         # The descriptors stay usable: appends of parent and child do not mix.

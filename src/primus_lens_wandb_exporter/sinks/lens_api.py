@@ -54,22 +54,20 @@ class LensSink:
     def rejected(self) -> int:
         return self._refused + self._batcher.rejected
 
-    def start_run(self, run: Run) -> None:
-        """Says once what is missing for a run that Lens cannot place."""
+    def takes_run(self, run: Run) -> bool:
+        """Whether Lens can place the run; says once what is missing when it cannot."""
         if not run.identity.is_known:
             diagnostics.warn_once(
                 "no identity",
                 "nothing is sent to Lens, because neither WORKLOAD_UID nor POD_NAME is set. Set WORKLOAD_UID to the "
                 "uid of the workload in Lens, or PRIMUS_LENS_WANDB_API_REPORTING=false to silence this line",
             )
-
-    def wants(self, record: MetricsRecord) -> bool:
-        return bool(record.metrics) and record.run.identity.is_known
+        return run.identity.is_known
 
     def weigh(self, record: MetricsRecord) -> int:
         return len(record.metrics)
 
-    def pending_metrics(self) -> int:
+    def pending(self) -> int:
         return self._batcher.pending_metrics + self._backlog_metrics
 
     def accept(self, records: List[MetricsRecord]) -> None:

@@ -1,0 +1,154 @@
+"""What the exporter costs, beside no exporter and beside its published peer, in one run: `make bench`.
+
+Variants take turns, so that a slow moment of the machine meets all of them; figures are medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Iterator
+
+from tests.support.lens import Lens, running_lens
+
+from .environments import DIRECTORY, ROOT, VARIANTS, environment, prepare, python_of
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("only", nargs="*", choices=[[], *BENCHMARKS], help="which to run; all when none is named")
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    prepare()
+    print(f"Python {platform.python_version()}, {platform.machine()}, medians over {options.rounds} rounds\n")
+    with tempfile.TemporaryDirectory() as directory, running_lens(Path(directory)) as lens:
+        for name in options.only or BENCHMARKS:
+            BENCHMARKS[name](lens, options.rounds)
+
+
+def start_up(lens: Lens, rounds: int) -> None:
+    print("Python start-up, `python -c pass` (ms)")
+    show(alternate(lambda variant: wall_ms(variant, "-c", "pass"), rounds * 6), added_to="bare")
+    print("`import wandb` (ms)")
+    show(alternate(lambda variant: wall_ms(variant, "-c", "import wandb"), rounds), added_to="bare")
+
+
+def log_calls(lens: Lens, rounds: int) -> None:
+    for count, calls, pause in ((3, 3000, 0.0), (3, 1000, 0.002), (100, 1000, 0.0)):
+        how = f"one every {pause * 1000:.0f} ms" if pause else "without pause"
+        print(f"Added to a `wandb.log` of {count} scalars, {calls} calls {how}, Lens and JSONL on (µs on the training thread)")
+        found = alternate(lambda variant: script(variant, lens, "log_call.py", count, calls, pause), rounds)
+        for key in ("median", "mean", "p99"):
+            print(f"  {key} of the calls")
+            show({variant: [result[key] for result in results] for variant, results in found.items()}, ratio_to="peer")
+
+
+def bursts(lens: Lens, rounds: int) -> None:
+    calls = 20_000
+    print(f"A burst of {calls} calls with 3 metrics each")
+    for variant in ("ours", "peer"):
+        workload = f"burst-{variant}-{uuid.uuid4()}"
+        result = script(variant, lens, "burst.py", calls, WORKLOAD_UID=workload)
+        points = [(point["metric_name"], point["iteration"], point["value"]) for point in lens.points(workload)]
+        expected = {(name, i, float(value)) for i in range(calls) for name, value in (("a", i), ("b", i / 2), ("c", -i))}
+        right = len(set(points) & expected)
+        print(
+            f"  {variant:<6}{len(points):>8} metrics in Lens, {right} right in name, step and value, "
+            f"{len(points) - len(set(points))} twice; loop {result['log_s']:.2f} s, finish {result['finish_s']:.2f} s"
+        )
+
+
+def throughput(lens: Lens, rounds: int) -> None:
+    print("From the queue to a receiver that is fast enough (metrics/s)")
+    with receiver() as base_url:
+        found = [script("ours", lens, "throughput.py", 20_000, PRIMUS_LENS_API_BASE_URL=base_url) for _ in range(rounds)]
+    show({"ours": [result["metrics_per_s"] for result in found]})
+
+
+def endings(lens: Lens, rounds: int) -> None:
+    found = alternate(lambda variant: script(variant, lens, "pending.py"), rounds)
+    print("`finish` with 1,000 calls pending and a healthy Lens (s)")
+    show({variant: [result["finish_s"] for result in results] for variant, results in found.items()}, added_to="bare")
+    print("Memory of that job at its largest (MB)")
+    show({variant: [result["memory_mb"] for result in results] for variant, results in found.items()}, added_to="bare")
+
+
+BENCHMARKS = {
+    "start-up": start_up,
+    "log-calls": log_calls,
+    "bursts": bursts,
+    "throughput": throughput,
+    "endings": endings,
+}
+
+
+def alternate(measure: Any, rounds: int) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {variant: [] for variant in VARIANTS}
+    for _ in range(rounds):
+        for variant in VARIANTS:
+            found[variant].append(measure(variant))
+    return found
+
+
+def wall_ms(variant: str, *arguments: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([python_of(variant), *arguments], check=True, env=environment(), cwd=DIRECTORY)
+    return (time.perf_counter() - began) * 1000
+
+
+def script(variant: str, lens: Lens, name: str, *arguments: object, **variables: str) -> Any:
+    """Runs a script with Lens and JSONL on and returns what it printed as its last line."""
+    with tempfile.TemporaryDirectory() as directory:
+        settings = {
+            "WANDB_DIR": directory,
+            "WORKLOAD_UID": f"bench-{uuid.uuid4()}",
+            "PRIMUS_LENS_API_BASE_URL": lens.base_url,
+            "PRIMUS_LENS_WANDB_OUTPUT_PATH": directory,
+            **variables,
+        }
+        command = [python_of(variant), str(SCRIPTS / name), *map(str, arguments)]
+        run = subprocess.run(
+            command, check=True, env=environment(**settings), cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    return json.loads(run.stdout.decode().strip().splitlines()[-1])
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.receiver"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/api/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def show(found: dict[str, list[float]], added_to: str = "", ratio_to: str = "") -> None:
+    medians = {variant: statistics.median(values) for variant, values in found.items()}
+    for variant, median in medians.items():
+        values = sorted(found[variant])
+        text = f"  {variant:<6}{median:>12,.2f}   (from {values[0]:,.2f} to {values[-1]:,.2f})"
+        if added_to and variant != added_to:
+            text += f"   {median - medians[added_to]:+,.2f}"
+        if ratio_to and variant not in (ratio_to, "bare") and medians[ratio_to]:
+            text += f"   {median / medians[ratio_to]:.3f} of the {ratio_to}"
+        print(text)
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Whole lines of strict JSON, whatever else writes, dies or fills the disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from primus_lens_wandb_exporter import diagnostics
+from primus_lens_wandb_exporter.identity import Identity, Place
+from primus_lens_wandb_exporter.records import MetricsRecord, Run
+from primus_lens_wandb_exporter.sinks.jsonl import JsonlSink, encode_line, path_of
+
+RUN = Run("r1", Identity("w"), Place(node_rank=1, local_rank=2), "writer")
+
+
+def record(sequence: int, data: dict[str, Any], step: int | None = 0) -> MetricsRecord:
+    return MetricsRecord(RUN, sequence, step, 5.25, {}, data)
+
+
+def lines(directory: Path) -> list[Any]:
+    return [json.loads(line) for line in Path(path_of(str(directory), RUN.place)).read_text().splitlines()]
+
+
+def test_a_line_is_as_documented() -> None:
+    assert json.loads(encode_line(record(3, {"loss": 0.5}, step=10))) == {
+        "timestamp": 5.25,
+        "step": 10,
+        "data": {"loss": 0.5, "_primus_lens_enabled": True},
+        "run_id": "r1",
+        "writer": "writer",
+        "sequence": 3,
+    }
+
+
+def test_non_finite_numbers_are_wandbs_strings_at_any_depth() -> None:
+    data = {"a": float("nan"), "b": float("inf"), "c": float("-inf"), "d": 1.0, "e": {"_type": "x", "shape": [1]}}
+    assert json.loads(encode_line(record(0, data)))["data"] == {
+        "a": "NaN",
+        "b": "Infinity",
+        "c": "-Infinity",
+        "d": 1.0,
+        "e": {"_type": "x", "shape": [1]},
+        "_primus_lens_enabled": True,
+    }
+
+
+@pytest.mark.parametrize("name", ["größe", "\ud800", "a\nb", "\0", "'\"\\"])
+def test_any_name_is_one_line(name: str) -> None:
+    line = encode_line(record(0, {name: name}))
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["data"][name] == name
+
+
+def test_directories_are_made_and_files_appended_to(tmp_path: Path) -> None:
+    for sequence in range(2):
+        sink = JsonlSink(str(tmp_path / "deep" / "er"), 1e6)
+        sink.accept([record(sequence, {"a": 1})])
+        assert sink.work(urgent=False) is None
+        assert (sink.delivered, sink.pending()) == (1, 0)
+    path = tmp_path / "deep" / "er" / "node_1" / "rank_2" / "wandb_metrics.jsonl"
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_half_a_line_of_a_killed_process_stays_alone(tmp_path: Path) -> None:
+    path = Path(path_of(str(tmp_path), RUN.place))
+    path.parent.mkdir(parents=True)
+    path.write_text('{"timestamp": 1, "da')
+    sink = JsonlSink(str(tmp_path), 1e6)
+    sink.accept([record(0, {"a": 1})])
+    sink.work(urgent=False)
+    torn, whole = path.read_text().splitlines()
+    assert torn == '{"timestamp": 1, "da'
+    assert json.loads(whole)["sequence"] == 0
+
+
+def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        from primus_lens_wandb_exporter.identity import Identity, Place
+        from primus_lens_wandb_exporter.records import MetricsRecord, Run
+        from primus_lens_wandb_exporter.sinks.jsonl import JsonlSink
+        run = Run("r", Identity("w"), Place(1, 0, 2), sys.argv[2])
+        sink = JsonlSink(sys.argv[1], 1e9)
+        for batch in range(100):
+            sink.accept([
+                MetricsRecord(run, batch * 20 + i, i, 1.0, {}, {"x" * (i * 97 % 400): "y" * 300}) for i in range(20)
+            ])
+            sink.work(False)
+        """
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), f"writer-{number}"]) for number in range(4)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    found: dict[str, list[int]] = {}
+    for line in lines(tmp_path):
+        found.setdefault(line["writer"], []).append(line["sequence"])
+    assert found == {f"writer-{number}": list(range(2000)) for number in range(4)}
+
+
+def test_a_path_that_cannot_be_written_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, "_seen", {})
+    (tmp_path / "file").write_text("")
+    sink = JsonlSink(str(tmp_path / "file"), 1e6)
+    for sequence in range(3):
+        sink.accept([record(sequence, {"a": 1})])
+        sink.work(urgent=False)
+    (message,) = caplog.messages
+    assert str(tmp_path / "file") in message
+    assert (sink.delivered, sink.dropped, sink.pending()) == (0, 3, 0)
+
+
+def test_one_write_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk takes part of a write: what follows starts on a line of its own, and nothing is lost."""
+    import os
+
+    from primus_lens_wandb_exporter.sinks import jsonl
+
+    real_write = os.write
+    budgets = iter([10, 95, 1, 3, 200])
+
+    def short_write(descriptor: int, content: bytes) -> int:
+        return real_write(descriptor, content[: next(budgets, len(content))])
+
+    monkeypatch.setattr(jsonl.os, "write", short_write)
+    sink = JsonlSink(str(tmp_path), 1e6)
+    sink.accept([record(sequence, {"a": 1}) for sequence in range(5)])
+    sink.work(urgent=False)
+    whole = []
+    for line in Path(path_of(str(tmp_path), RUN.place)).read_text().splitlines():
+        try:
+            whole.append(json.loads(line)["sequence"])
+        except ValueError:
+            continue
+    assert whole == [0, 1, 2, 3, 4]
+    assert sink.delivered == 5

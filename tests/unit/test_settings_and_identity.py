@@ -1,0 +1,105 @@
+"""The environment, read once and forgivingly."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+import pytest
+from primus_lens_wandb_exporter import diagnostics
+from primus_lens_wandb_exporter.identity import Identity, Place, read_identity, read_place
+from primus_lens_wandb_exporter.settings import Settings, hook_is_enabled, read_settings
+
+
+@pytest.fixture(autouse=True)
+def fresh_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, "_seen", {})
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    assert read_settings({}) == Settings()
+    assert read_settings({"PRIMUS_LENS_WANDB_BATCH_SIZE": " ", "PRIMUS_LENS_API_BASE_URL": ""}) == Settings()
+
+
+@pytest.mark.parametrize("text", ["true", "True", "1", "yes", "ON", " on "])
+def test_words_for_true(text: str) -> None:
+    assert hook_is_enabled({"PRIMUS_LENS_WANDB_HOOK": text}) is True
+
+
+@pytest.mark.parametrize("text", ["false", "FALSE", "0", "no", "Off"])
+def test_words_for_false(text: str) -> None:
+    assert hook_is_enabled({"PRIMUS_LENS_WANDB_HOOK": text}) is False
+
+
+def test_everything_can_be_set() -> None:
+    settings = read_settings(
+        {
+            "PRIMUS_LENS_WANDB_API_REPORTING": "0",
+            "PRIMUS_LENS_API_BASE_URL": "https://lens.example/api/v1/",
+            "PRIMUS_LENS_WANDB_SAVE_LOCAL": "no",
+            "PRIMUS_LENS_WANDB_OUTPUT_PATH": "/data",
+            "PRIMUS_LENS_WANDB_ENHANCE_METRICS": "yes",
+            "PRIMUS_LENS_WANDB_DEBUG": "on",
+            "PRIMUS_LENS_WANDB_BATCH_SIZE": "10",
+            "PRIMUS_LENS_WANDB_FLUSH_INTERVAL": "0.5",
+            "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT": "0",
+            "PRIMUS_LENS_WANDB_BUFFER_MB": "1.5",
+        }
+    )
+    assert settings[:10] == (False, "https://lens.example/api/v1", False, "/data", True, True, 10, 0.5, 0.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PRIMUS_LENS_WANDB_API_REPORTING", "perhaps"),
+        ("PRIMUS_LENS_API_BASE_URL", "lens:8080"),
+        ("PRIMUS_LENS_API_BASE_URL", "http://lens:port/api"),
+        ("PRIMUS_LENS_API_BASE_URL", "http://lens:99999/api"),
+        ("PRIMUS_LENS_API_BASE_URL", "ftp://lens/api"),
+        ("PRIMUS_LENS_API_BASE_URL", "http:///api"),
+        ("PRIMUS_LENS_WANDB_BATCH_SIZE", "1.5"),
+        ("PRIMUS_LENS_WANDB_BATCH_SIZE", "501"),
+        ("PRIMUS_LENS_WANDB_FLUSH_INTERVAL", "0"),
+        ("PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", "inf"),
+        ("PRIMUS_LENS_WANDB_BUFFER_MB", "lots"),
+    ],
+)
+def test_a_malformed_value_is_one_line_and_the_default(
+    name: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "primus_lens_wandb_exporter"):
+        assert read_settings({name: text}) == Settings()
+        assert read_settings({name: text}) == Settings()
+    (line,) = caplog.messages
+    assert name in line
+    assert repr(text) in line
+
+
+@pytest.mark.parametrize(
+    ("environ", "place"),
+    [
+        ({}, Place(0, 0, 0, 1)),
+        ({"NODE_RANK": "2", "RANK": "17", "LOCAL_RANK": "1", "WORLD_SIZE": "32"}, Place(2, 17, 1, 32)),
+        ({"GROUP_RANK": "1", "RANK": "9", "LOCAL_RANK": "1", "WORLD_SIZE": "16"}, Place(1, 9, 1, 16)),
+        ({"PET_NODE_RANK": "3"}, Place(3, 0, 0, 1)),
+        ({"SLURM_NODEID": "1", "SLURM_PROCID": "12", "SLURM_LOCALID": "4", "SLURM_NTASKS": "16"}, Place(1, 12, 4, 16)),
+        ({"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_LOCAL_RANK": "5", "OMPI_COMM_WORLD_SIZE": "8"}, Place(0, 5, 5, 8)),
+        ({"NODE_RANK": "x", "SLURM_NODEID": "4"}, Place(4, 0, 0, 1)),
+        ({"LOCAL_RANK": "-1", "WORLD_SIZE": "²"}, Place(0, 0, 0, 1)),
+    ],
+)
+def test_the_place_of_the_process_by_its_launcher(environ: dict[str, str], place: Place) -> None:
+    assert read_place(environ) == place
+
+
+def test_an_identity_needs_a_workload_or_a_pod() -> None:
+    for workload, pod in itertools.product(("", "w"), ("", "p")):
+        identity = read_identity({"WORKLOAD_UID": workload, "POD_NAME": pod, "POD_UID": "u", "POD_NAMESPACE": "n"})
+        assert identity == Identity(workload, "u", pod, "n")
+        assert identity.is_known == bool(workload or pod)
+
+
+def test_an_id_that_lens_cannot_store_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    assert read_identity({"WORKLOAD_UID": "w" * 257, "POD_NAME": "p" * 256}).workload_uid == ""
+    assert "257" in caplog.text
