@@ -28,6 +28,4 @@ def ends(session: nox.Session) -> None:
     session.install(".", *requirements, "numpy")
     session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
     tests = session.posargs or ["tests/agent", "tests/unit"]
-    session.run(
-        ".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True
-    )
+    session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)

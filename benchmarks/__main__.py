@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import platform
 import statistics
@@ -39,16 +40,17 @@ def main() -> None:
 
 def start_up(lens: Lens, rounds: int) -> None:
     print("Python start-up, `python -c pass` (ms)")
-    show(alternate(lambda variant: wall_ms(variant, "-c", "pass"), rounds * 6), added_to="bare")
+    show(alternate(functools.partial(wall_ms, "pass"), rounds * 6), added_to="bare")
     print("`import wandb` (ms)")
-    show(alternate(lambda variant: wall_ms(variant, "-c", "import wandb"), rounds), added_to="bare")
+    show(alternate(functools.partial(wall_ms, "import wandb"), rounds * 3), added_to="bare")
 
 
 def log_calls(lens: Lens, rounds: int) -> None:
     for count, calls, pause in ((3, 3000, 0.0), (3, 1000, 0.002), (100, 1000, 0.0)):
         how = f"one every {pause * 1000:.0f} ms" if pause else "without pause"
-        print(f"Added to a `wandb.log` of {count} scalars, {calls} calls {how}, Lens and JSONL on (µs on the training thread)")
-        found = alternate(lambda variant: script(variant, lens, "log_call.py", count, calls, pause), rounds)
+        print(f"Added to a `wandb.log` of {count} scalars, {calls} calls {how}, Lens and JSONL on (µs)")
+        measure = functools.partial(script, lens, "log_call.py", count, calls, pause)
+        found = alternate(measure, rounds)
         for key in ("median", "mean", "p99"):
             print(f"  {key} of the calls")
             show({variant: [result[key] for result in results] for variant, results in found.items()}, ratio_to="peer")
@@ -59,9 +61,11 @@ def bursts(lens: Lens, rounds: int) -> None:
     print(f"A burst of {calls} calls with 3 metrics each")
     for variant in ("ours", "peer"):
         workload = f"burst-{variant}-{uuid.uuid4()}"
-        result = script(variant, lens, "burst.py", calls, WORKLOAD_UID=workload)
+        result = script(lens, "burst.py", calls, variant=variant, WORKLOAD_UID=workload)
         points = [(point["metric_name"], point["iteration"], point["value"]) for point in lens.points(workload)]
-        expected = {(name, i, float(value)) for i in range(calls) for name, value in (("a", i), ("b", i / 2), ("c", -i))}
+        expected = {
+            (name, i, float(value)) for i in range(calls) for name, value in (("a", i), ("b", i / 2), ("c", -i))
+        }
         right = len(set(points) & expected)
         print(
             f"  {variant:<6}{len(points):>8} metrics in Lens, {right} right in name, step and value, "
@@ -72,12 +76,12 @@ def bursts(lens: Lens, rounds: int) -> None:
 def throughput(lens: Lens, rounds: int) -> None:
     print("From the queue to a receiver that is fast enough (metrics/s)")
     with receiver() as base_url:
-        found = [script("ours", lens, "throughput.py", 20_000, PRIMUS_LENS_API_BASE_URL=base_url) for _ in range(rounds)]
+        found = [script(lens, "throughput.py", 20_000, PRIMUS_LENS_API_BASE_URL=base_url) for _ in range(rounds)]
     show({"ours": [result["metrics_per_s"] for result in found]})
 
 
 def endings(lens: Lens, rounds: int) -> None:
-    found = alternate(lambda variant: script(variant, lens, "pending.py"), rounds)
+    found = alternate(functools.partial(script, lens, "pending.py"), rounds)
     print("`finish` with 1,000 calls pending and a healthy Lens (s)")
     show({variant: [result["finish_s"] for result in results] for variant, results in found.items()}, added_to="bare")
     print("Memory of that job at its largest (MB)")
@@ -97,17 +101,17 @@ def alternate(measure: Any, rounds: int) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {variant: [] for variant in VARIANTS}
     for _ in range(rounds):
         for variant in VARIANTS:
-            found[variant].append(measure(variant))
+            found[variant].append(measure(variant=variant))
     return found
 
 
-def wall_ms(variant: str, *arguments: str) -> float:
+def wall_ms(code: str, variant: str) -> float:
     began = time.perf_counter()
-    subprocess.run([python_of(variant), *arguments], check=True, env=environment(), cwd=DIRECTORY)
+    subprocess.run([python_of(variant), "-c", code], check=True, env=environment(), cwd=DIRECTORY)
     return (time.perf_counter() - began) * 1000
 
 
-def script(variant: str, lens: Lens, name: str, *arguments: object, **variables: str) -> Any:
+def script(lens: Lens, name: str, *arguments: object, variant: str = "ours", **variables: str) -> Any:
     """Runs a script with Lens and JSONL on and returns what it printed as its last line."""
     with tempfile.TemporaryDirectory() as directory:
         settings = {
@@ -119,7 +123,11 @@ def script(variant: str, lens: Lens, name: str, *arguments: object, **variables:
         }
         command = [python_of(variant), str(SCRIPTS / name), *map(str, arguments)]
         run = subprocess.run(
-            command, check=True, env=environment(**settings), cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            check=True,
+            env=environment(**settings),
+            cwd=directory,
+            capture_output=True,
         )
     return json.loads(run.stdout.decode().strip().splitlines()[-1])
 

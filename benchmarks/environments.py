@@ -27,7 +27,9 @@ def prepare() -> None:
             _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(DIRECTORY / variant))
             _install(variant, "wandb", "numpy", "requests", "psutil", *([PEER] if variant == "peer" else []))
             if variant == "peer":
-                purelib = _run(python_of(variant), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+                purelib = _run(
+                    python_of(variant), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"
+                ).strip()
                 Path(purelib, "primus_lens_wandb_hook.pth").write_text(PEER_START_UP)
             (DIRECTORY / variant / "ready").touch()
     with tempfile.TemporaryDirectory() as wheels:

@@ -50,7 +50,9 @@ def demonstrate(server: subprocess.Popen[str], database: Path, stay: bool) -> in
     url = "http://" + announcement.split("http://")[1].strip()
     workload = f"digits-{uuid.uuid4().hex[:8]}"
     print(f"Local Lens: {url}   workload: {workload}\n\n$ python examples/train_digits.py", flush=True)
-    training = subprocess.run([sys.executable, str(HERE / "train_digits.py")], env=environment(url, workload), check=False)
+    training = subprocess.run(
+        [sys.executable, str(HERE / "train_digits.py")], env=environment(url, workload), check=False
+    )
     if training.returncode:
         print(f"The training failed with exit code {training.returncode}; its message stands above.", file=sys.stderr)
         return 1

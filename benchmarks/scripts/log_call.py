@@ -39,7 +39,7 @@ wandb.init(project="benchmark")
 names = ["metric_%d" % i for i in range(count)]
 added, whole = [], []
 for i in range(calls):
-    data = {name: i * 0.5 for name in names}
+    data = dict.fromkeys(names, i * 0.5)
     began = time.perf_counter()
     wandb.log(data)
     took = time.perf_counter() - began

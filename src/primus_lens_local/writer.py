@@ -85,7 +85,7 @@ class Writer:
     def _commit(self, group: list[_Waiting]) -> None:
         try:
             write(self._engine, [waiting.request for waiting in group])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the senders must hear of it and the thread live on
+        except Exception as error:
             if len(group) > 1 and not isinstance(error, OperationalError):
                 # One of them is at fault; an operational error (disk full, database locked) would meet all again.
                 for waiting in group:

@@ -12,7 +12,7 @@ from typing import Dict, Hashable
 LOGGER = logging.getLogger(__package__)
 
 _PREFIX = "Primus Lens: "
-_seen = {}  # type: Dict[Hashable, int]
+_seen: Dict[Hashable, int] = {}
 _seen_lock = threading.RLock()
 
 

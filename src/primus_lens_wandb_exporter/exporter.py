@@ -48,9 +48,15 @@ class Sink(Protocol):
     """Where records go. All methods but the first two are called on the sink's own thread only."""
 
     name: str
-    delivered: int
-    rejected: int
-    dropped: int
+
+    @property
+    def delivered(self) -> int: ...
+
+    @property
+    def rejected(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
 
     def takes_run(self, run: Run) -> bool:
         """Whether the records of this run are for this sink. Runs on the training thread: no I/O, no waiting."""
@@ -94,7 +100,7 @@ class Worker:
         """Back to an empty queue without a thread: at the start, and in the child of a fork."""
         # Re-entrant, and held for a few instructions only: a signal handler or a finaliser may log at any moment.
         self._lock = threading.RLock()
-        self._queue = deque()  # type: Deque[Union[Tuple[MetricsRecord, int, int], _FlushMark]]
+        self._queue: Deque[Union[Tuple[MetricsRecord, int, int], _FlushMark]] = deque()
         self._queued_bytes = 0
         self._received = 0
         self._taken = 0
@@ -191,7 +197,7 @@ class Worker:
         self._bell.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
 
     def _run(self) -> None:
-        marks = []  # type: List[_FlushMark]
+        marks: List[_FlushMark] = []
         while True:
             delay = self._turn(marks)
             if delay == 0.0:
@@ -228,8 +234,8 @@ class Worker:
         return delay
 
     def _take(self) -> Tuple[List[MetricsRecord], List[_FlushMark]]:
-        records = []  # type: List[MetricsRecord]
-        marks = []  # type: List[_FlushMark]
+        records: List[MetricsRecord] = []
+        marks: List[_FlushMark] = []
         with self._lock:
             while self._queue and len(records) < _SLICE:
                 entry = self._queue.popleft()
@@ -249,7 +255,7 @@ class Worker:
 
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
-        marks = []  # type: List[_FlushMark]
+        marks: List[_FlushMark] = []
         while (self._queue or self.sink.pending()) and time.monotonic() < deadline:
             self._turn(marks or [_FlushMark()], max(0.05, deadline - time.monotonic()))
 

@@ -10,11 +10,10 @@ import itertools
 import os
 import sys
 import time
-from types import ModuleType
 from typing import Any, Callable, Optional
 
 from . import diagnostics, runtime, steps
-from .records import MetricsRecord, Run, convert
+from .records import MetricsRecord, convert
 from .steps import StepCounter
 
 # Where the exporter keeps what it knows of a run: in the run's own __dict__, so that both end together.
@@ -27,7 +26,7 @@ _generation = 0
 class _RunState:
     """What the exporter remembers of one wandb run in one process."""
 
-    __slots__ = ("run", "exporter", "route", "counter", "generation")
+    __slots__ = ("counter", "exporter", "generation", "route", "run")
 
     def __init__(self, run_id: str, current_step: int) -> None:
         self.counter = StepCounter(current_step)
@@ -40,7 +39,7 @@ class _RunState:
         self.generation = _generation
 
 
-def patch_wandb(wandb: ModuleType) -> None:
+def patch_wandb(wandb: Any) -> None:
     """Wraps what is to be seen of wandb. Calling it again changes nothing, also after a reload of the module.
 
     A module that is not the wandb we know is left alone, with one line that says so.
@@ -60,7 +59,7 @@ def patch_wandb(wandb: ModuleType) -> None:
     # `with wandb.init() as run` ends the run without passing Run.finish.
     _wrap_method(run_class, "__exit__", _wrap_finish)
     _wrap_init(wandb)
-    wandb._primus_lens_patched = True  # type: ignore[attr-defined]
+    wandb._primus_lens_patched = True
     diagnostics.debug(
         "wandb %s is intercepted: init, Run.log, Run.finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
@@ -84,8 +83,8 @@ def _wrap_method(run_class: type, name: str, wrap: Callable[[Any], Any]) -> None
     setattr(run_class, name, wrapper)
 
 
-def _wrap_init(wandb: ModuleType) -> None:
-    original = wandb.init  # type: ignore[attr-defined]
+def _wrap_init(wandb: Any) -> None:
+    original = wandb.init
     if getattr(original, _WRAPPED, False):
         return
 
@@ -101,16 +100,16 @@ def _wrap_init(wandb: ModuleType) -> None:
     setattr(init, _WRAPPED, True)
     # wandb's own modules and users' `from wandb.sdk import init` see the same function.
     for name in ("wandb.sdk.wandb_init", "wandb.sdk"):
-        module = sys.modules.get(name)
+        module: Any = sys.modules.get(name)
         if getattr(module, "init", None) is original:
-            setattr(module, "init", init)
-    wandb.init = init  # type: ignore[attr-defined]
+            module.init = init
+    wandb.init = init
 
 
 def _on_init(run: Any) -> None:
-    run_class = _find_run_class()
+    run_class: Any = _find_run_class()
     # Disabled runs never pass Run.log: tracking is off.
-    if run_class is None or not isinstance(run, run_class) or getattr(type(run), "log", None) is not run_class.log:  # type: ignore[attr-defined]
+    if run_class is None or not isinstance(run, run_class) or getattr(type(run), "log", None) is not run_class.log:
         return
     if _STATE not in run.__dict__:
         _take_up(run, _read_current_step(run))
@@ -153,7 +152,9 @@ def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any)
     record = MetricsRecord(state.run, next(_sequence), step, timestamp, metrics, everything)
     state.exporter.export(record, state.route)
     if diagnostics.debug_is_enabled():
-        diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", state.run.run_id, step, len(everything))
+        diagnostics.debug(
+            "intercepted wandb.log(): run %s, step %s, %d values", state.run.run_id, step, len(everything)
+        )
         diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))
 
 
@@ -213,7 +214,7 @@ def _is_ignored_by_wandb(wandb_run: Any) -> bool:
     if _generation == 0:
         return False
     started_in = attributes.get("_init_pid", attributes.get("_pid"))
-    return started_in != os.getpid() and attributes.get("_attach_pid") != os.getpid()
+    return os.getpid() not in (started_in, attributes.get("_attach_pid"))
 
 
 def _after_fork_in_child() -> None:

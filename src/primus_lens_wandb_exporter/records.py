@@ -52,7 +52,7 @@ class MetricsRecord(NamedTuple):
 
 def convert(data: "Mapping[str, Any]") -> Tuple[Dict[str, Number], Dict[str, Any]]:
     """Splits what was logged into ``(metrics, data)``, the two dicts of a `MetricsRecord`."""
-    metrics = {}  # type: Dict[str, Number]
+    metrics: Dict[str, Number] = {}
     for name, value in data.items():
         # The whole of a typical call: plain finite floats and ints with ordinary names.
         if (type(value) is float or type(value) is int) and -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT:
@@ -63,7 +63,7 @@ def convert(data: "Mapping[str, Any]") -> Tuple[Dict[str, Number], Dict[str, Any
         if RESERVED_NAMES.isdisjoint(metrics):
             return metrics, metrics
     metrics = {}
-    everything = {}  # type: Dict[str, Any]
+    everything: Dict[str, Any] = {}
     _convert_into(metrics, everything, data, "", 0)
     if len(metrics) == len(everything) and True not in map(_is_bool, everything.values()):
         return metrics, metrics
@@ -153,7 +153,7 @@ def describe(value: Any) -> Dict[str, Any]:
     kind = type(value)
     log_type = getattr(kind, "_log_type", None)
     if isinstance(log_type, str):
-        description = {"_type": log_type}  # type: Dict[str, Any]
+        description: Dict[str, Any] = {"_type": log_type}
     elif kind.__module__ in ("builtins", "__main__"):
         description = {"_type": kind.__name__}
     else:

@@ -16,8 +16,8 @@ from .sinks.lens_client import LensClient
 
 _MEGABYTE = 1e6
 
-_exporters = {}  # type: Dict[Settings, Exporter]
-_budget = None  # type: Any
+_exporters: Dict[Settings, Exporter] = {}
+_budget: Any = None
 _writer = ""
 
 
@@ -48,7 +48,7 @@ def start_run(run_id: str) -> Tuple[Exporter, Run]:
 def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
     # Half of the buffer for records that no thread has taken yet, half for what a sink holds back.
     capacity = settings.buffer_mb * _MEGABYTE / 2
-    sinks = []  # type: List[Sink]
+    sinks: List[Sink] = []
     if settings.save_local and settings.output_path:
         sinks.append(JsonlSink(settings.output_path, capacity))
     if settings.api_reporting:

@@ -66,7 +66,9 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
     try:
         return parse(text)
     except ValueError as error:
-        diagnostics.warn_once(("setting", name, text), "%s=%r %s; using %s", name, text, error, default)
+        from .redaction import redact_text  # an address may hold a password
+
+        diagnostics.warn_once(("setting", name, text), "%s=%r %s; using %s", name, redact_text(text), error, default)
         return default
 
 

@@ -27,18 +27,17 @@ class StepCounter:
 
         Raises TypeError for a step that is no whole number; wandb refuses such a call before it comes here.
         """
-        if step is not None:
-            step = operator.index(step)
+        number = None if step is None else operator.index(step)
         with _lock:
             current = self.current
-            if step is None:
+            if number is None:
                 if commit or commit is None:
                     self.current = current + 1
                 return current
-            if step < current:
+            if number < current:
                 return None
-            self.current = step + 1 if commit else step
-            return step
+            self.current = number + 1 if commit else number
+            return number
 
 
 def reset_after_fork() -> None:

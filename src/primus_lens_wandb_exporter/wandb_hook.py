@@ -7,6 +7,13 @@ starts nothing, opens nothing, prints nothing. Everything else of the exporter i
 import sys
 from _thread import get_ident
 
+# What the annotations of this module mean is imported by type checkers only.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any, Optional, Sequence
+
 _WATCHED = "wandb"
 
 
@@ -17,9 +24,11 @@ class _WandbFinder:
     is_primus_lens_finder = True
 
     def __init__(self) -> None:
-        self._searching_threads = set()  # type: set[int]
+        self._searching_threads: "set[int]" = set()
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
+    def find_spec(
+        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: "Optional[ModuleType]" = None
+    ) -> "Optional[ModuleSpec]":
         if fullname != _WATCHED:
             return None
         thread = get_ident()
@@ -35,18 +44,21 @@ class _WandbFinder:
             _patch_after_execution(spec.loader)
         return spec
 
-    def _find_spec_elsewhere(self, fullname: str, path: object, target: object) -> object:
-        for finder in list(sys.meta_path):
+    def _find_spec_elsewhere(
+        self, fullname: str, path: "Optional[Sequence[str]]", target: "Optional[ModuleType]"
+    ) -> "Optional[ModuleSpec]":
+        finders: "list[Any]" = list(sys.meta_path)
+        for finder in finders:
             find_spec = getattr(finder, "find_spec", None)
             if finder is self or find_spec is None:
                 continue
-            spec = find_spec(fullname, path, target)
+            spec: Optional[ModuleSpec] = find_spec(fullname, path, target)
             if spec is not None:
                 return spec
         return None
 
 
-def _patch_after_execution(loader: object) -> None:
+def _patch_after_execution(loader: "Any") -> None:
     """Shadows ``exec_module`` on this one loader instance, so that the module's loader and spec stay the real ones.
 
     A namespace package (wandb's own run folder in the working directory is one) has no loader that executes
@@ -56,7 +68,7 @@ def _patch_after_execution(loader: object) -> None:
     if exec_module is None or "Namespace" in type(loader).__name__:
         return
 
-    def exec_module_and_patch(module: object) -> None:
+    def exec_module_and_patch(module: "ModuleType") -> None:
         # A zip importer serves many modules: only wandb ends the shadowing.
         if getattr(module, "__name__", None) != _WATCHED:
             exec_module(module)
@@ -66,7 +78,7 @@ def _patch_after_execution(loader: object) -> None:
         _patch(module)
 
     try:
-        loader.exec_module = exec_module_and_patch  # type: ignore[attr-defined]
+        loader.exec_module = exec_module_and_patch
     except (AttributeError, TypeError):
         # A loader written in C takes no attributes. `primus-lens-wandb check` reports that wandb is not patched.
         return
@@ -78,7 +90,7 @@ def _in_wandbs_own_process() -> bool:
     return multiprocessing is not None and multiprocessing.current_process().name == "wandb_internal"
 
 
-def _patch(module: object) -> None:
+def _patch(module: "ModuleType") -> None:
     if _in_wandbs_own_process():
         return
     try:

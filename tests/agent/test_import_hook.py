@@ -106,7 +106,9 @@ def test_wandbs_run_folder_in_the_working_directory_is_left_alone(trainer: Train
 
 def test_a_module_that_is_not_wandb_is_left_alone_with_one_line(trainer: Trainer) -> None:
     (trainer.directory / "wandb.py").write_text("def init(): return 'mine'\n__version__ = '9.9'\n")
-    training = trainer.run("import wandb\nassert wandb.init() == 'mine'\nassert not hasattr(wandb, '_primus_lens_patched')")
+    training = trainer.run(
+        "import wandb\nassert wandb.init() == 'mine'\nassert not hasattr(wandb, '_primus_lens_patched')"
+    )
 
     (line,) = training.stderr.splitlines()
     assert "Primus Lens" in line
@@ -203,7 +205,7 @@ def test_a_wandb_in_a_zip_file_is_patched(trainer: Trainer, tmp_path: Path) -> N
     import zipfile
 
     stub = {
-        "wandb/__init__.py": "from wandb.sdk import wandb_run\ndef init(): return wandb_run.Run()\nimport wandb.other\n",
+        "wandb/__init__.py": "from wandb.sdk import wandb_run\ninit = wandb_run.Run\nimport wandb.other\n",
         "wandb/other.py": "x = 1\n",
         "wandb/sdk/__init__.py": "",
         "wandb/sdk/wandb_run.py": "class Run:\n    def log(self, data): pass\n    def finish(self): pass\n",

@@ -20,7 +20,7 @@ for iteration in range(1, 8):
     for name in ('lm loss', 'grad-norm', 'learning-rate', 'loss-scale'):
         writer.log({name: iteration * 0.5}, iteration)
 """,
-    "step and commit=None": "wandb.init(project='p')\nfor s in range(0, 64, 8): wandb.log({'a': s}, step=s, commit=None)",
+    "step and commit=None": "wandb.init(project='p')\nfor s in (0, 8, 16): wandb.log({'a': s}, step=s, commit=None)",
     "keyword data": "wandb.init(project='p')\nfor s in range(5): wandb.log(data={'a': s * 2.0}, step=s)",
     "commit=False, then commit": """
 wandb.init(project='p')
@@ -58,20 +58,21 @@ wandb.log({'d': 7})
     "numpy": """
 import numpy as np
 wandb.init(project='p')
-wandb.log({'f16': np.float16(0.5), 'f32': np.float32(0.1), 'f64': np.float64(0.1), 'i64': np.int64(7), 'b': np.bool_(True)})
+wandb.log({'f16': np.float16(0.5), 'f32': np.float32(0.1), 'f64': np.float64(0.1)})
+wandb.log({'i64': np.int64(7), 'b': np.bool_(True)})
 wandb.log({'zero_d': np.array(1.5), 'one': np.array([2.5]), 'nested_one': np.array([[3.5]]), 'many': np.zeros(3)})
 wandb.log({'a': 1}, step=np.int64(5))
 """,
     "what is not a scalar": """
 wandb.init(project='p')
-wandb.log({'text': 'bert', 'none': None, 'list': [1, 2], 'histogram': wandb.Histogram([1, 2, 3]), 'flag': True, 'a': 1})
+wandb.log({'text': 'bert', 'none': None, 'list': [1, 2], 'histogram': wandb.Histogram([1, 2]), 'flag': True, 'a': 1})
 """,
     "NaN and infinities": """
 wandb.init(project='p')
 wandb.log({'a': float('nan'), 'b': float('inf'), 'c': float('-inf'), 'd': 1.0})
 """,
-    "numbers of all sizes": "wandb.init(project='p')\nwandb.log({'a': 1e308, 'b': -5e-324, 'c': 2**53, 'd': -(2**40), 'e': 0})",
-    "reserved names": "wandb.init(project='p')\nwandb.log({'step': 9, 'iteration': 9, 'source': 1, 'run_id': 2, 'loss': 1})",
+    "numbers of all sizes": "wandb.init(project='p')\nwandb.log({'a': 1e308, 'b': -5e-324, 'c': 2**53, 'd': -(2**40)})",
+    "reserved names": "wandb.init(project='p')\nwandb.log({'step': 9, 'iteration': 9, 'source': 1, 'loss': 1})",
     "define_metric": """
 wandb.init(project='p')
 wandb.define_metric('epoch'); wandb.define_metric('val/*', step_metric='epoch')
@@ -277,7 +278,6 @@ def test_a_run_is_freed_without_the_garbage_collector(trainer: Trainer) -> None:
         run.log({"a": 1})
         run.finish()
         gc.collect()
-        modules = {m.__name__ for m in map(type, gc.get_referrers(run))}
         holders = [h for h in gc.get_referrers(run) if getattr(type(h), "__module__", "").startswith("primus_lens")]
         print(len(holders))
     """

@@ -111,7 +111,9 @@ def refuse(status: int, message: str, **headers: str) -> Behaviour:
     return behave
 
 
-def refuse_if(condition: Callable[[dict[str, Any]], bool], otherwise: Behaviour, status: int, message: str) -> Behaviour:
+def refuse_if(
+    condition: Callable[[dict[str, Any]], bool], otherwise: Behaviour, status: int, message: str
+) -> Behaviour:
     def behave(handler: Handler, body: bytes) -> None:
         (refuse(status, message) if condition(json.loads(body)) else otherwise)(handler, body)
 

@@ -39,7 +39,16 @@ def running_lens(directory: Path, port: int = 0) -> Iterator[Lens]:
     """Starts ``primus-lens-local serve`` on a free port with its database in ``directory``."""
     log = (directory / "lens.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "primus_lens_local", "serve", "--port", str(port), "--database", str(directory / "lens.db")],
+        [
+            sys.executable,
+            "-m",
+            "primus_lens_local",
+            "serve",
+            "--port",
+            str(port),
+            "--database",
+            str(directory / "lens.db"),
+        ],
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,

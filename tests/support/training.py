@@ -82,7 +82,9 @@ class Trainer:
         }
         return clean_environment(**{**defaults, **variables})
 
-    def start(self, script: str, *, name: str = "train.py", python_args: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+    def start(
+        self, script: str, *, name: str = "train.py", python_args: tuple[str, ...] = (), **variables: str
+    ) -> subprocess.Popen[str]:
         path = self.directory / name
         path.write_text(textwrap.dedent(script))
         return subprocess.Popen(
@@ -103,7 +105,9 @@ class Trainer:
             raise AssertionError(f"the training did not end within {timeout} s\n{stdout}\n{stderr}") from None
         return Training(self.directory, process.returncode, stdout, stderr)
 
-    def run(self, script: str, *, timeout: float = 120, python_args: tuple[str, ...] = (), **variables: str) -> Training:
+    def run(
+        self, script: str, *, timeout: float = 120, python_args: tuple[str, ...] = (), **variables: str
+    ) -> Training:
         """Runs the script to its end; fails when it does not end well."""
         training = self.finish(self.start(script, python_args=python_args, **variables), timeout)
         assert training.returncode == 0, training.stdout + training.stderr

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.records import MetricsRecord, Run
 from primus_lens_wandb_exporter.sinks.lens_batches import Request, StepBatcher
@@ -15,7 +16,9 @@ RUN = Run("r1", Identity("w", "u", "p", "ns"), Place(), "writer")
 OTHER_RUN = RUN._replace(run_id="r2")
 
 
-def record(step: int, metrics: dict[str, Any], sequence: int = 0, run: Run = RUN, timestamp: float = 5.0) -> MetricsRecord:
+def record(
+    step: int, metrics: dict[str, Any], sequence: int = 0, run: Run = RUN, timestamp: float = 5.0
+) -> MetricsRecord:
     return MetricsRecord(run, sequence, step, timestamp, metrics, metrics)
 
 
@@ -101,7 +104,9 @@ calls = st.lists(
 
 
 @given(calls, st.integers(1, 10))
-def test_nothing_is_lost_doubled_or_split_without_need(found: list[tuple[int, dict[str, float], bool]], size: int) -> None:
+def test_nothing_is_lost_doubled_or_split_without_need(
+    found: list[tuple[int, dict[str, float], bool]], size: int
+) -> None:
     batcher = StepBatcher(size, 1.0)
     expected: dict[tuple[int, str], float] = {}
     requests: list[Request] = []

@@ -7,6 +7,7 @@ import json
 import time
 
 import pytest
+
 from primus_lens_wandb_exporter.sinks.lens_client import LONGEST_RETRY_AFTER_S, judge
 
 
@@ -37,7 +38,13 @@ def test_a_pod_that_lens_does_not_know_yet_is_retried() -> None:
 
 @pytest.mark.parametrize(
     ("status", "message"),
-    [(400, "invalid request format"), (400, "either workload_uid or pod_name is required"), (401, ""), (404, ""), (413, "")],
+    [
+        (400, "invalid request format"),
+        (400, "either workload_uid or pod_name is required"),
+        (401, ""),
+        (404, ""),
+        (413, ""),
+    ],
 )
 def test_what_will_not_pass_is_refused_with_its_reason(status: int, message: str) -> None:
     answer = judge(status, {}, envelope(status, message))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from primus_lens_wandb_exporter.records import MAXIMUM_TEXT_LENGTH, RESERVED_NAMES, convert, to_plain
 
 

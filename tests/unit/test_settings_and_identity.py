@@ -6,6 +6,7 @@ import itertools
 import logging
 
 import pytest
+
 from primus_lens_wandb_exporter import diagnostics
 from primus_lens_wandb_exporter.identity import Identity, Place, read_identity, read_place
 from primus_lens_wandb_exporter.settings import Settings, hook_is_enabled, read_settings
@@ -65,9 +66,7 @@ def test_everything_can_be_set() -> None:
         ("PRIMUS_LENS_WANDB_BUFFER_MB", "lots"),
     ],
 )
-def test_a_malformed_value_is_one_line_and_the_default(
-    name: str, text: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_malformed_value_is_one_line_and_the_default(name: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "primus_lens_wandb_exporter"):
         assert read_settings({name: text}) == Settings()
         assert read_settings({name: text}) == Settings()
@@ -84,7 +83,10 @@ def test_a_malformed_value_is_one_line_and_the_default(
         ({"GROUP_RANK": "1", "RANK": "9", "LOCAL_RANK": "1", "WORLD_SIZE": "16"}, Place(1, 9, 1, 16)),
         ({"PET_NODE_RANK": "3"}, Place(3, 0, 0, 1)),
         ({"SLURM_NODEID": "1", "SLURM_PROCID": "12", "SLURM_LOCALID": "4", "SLURM_NTASKS": "16"}, Place(1, 12, 4, 16)),
-        ({"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_LOCAL_RANK": "5", "OMPI_COMM_WORLD_SIZE": "8"}, Place(0, 5, 5, 8)),
+        (
+            {"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_LOCAL_RANK": "5", "OMPI_COMM_WORLD_SIZE": "8"},
+            Place(0, 5, 5, 8),
+        ),
         ({"NODE_RANK": "x", "SLURM_NODEID": "4"}, Place(4, 0, 0, 1)),
         ({"LOCAL_RANK": "-1", "WORLD_SIZE": "²"}, Place(0, 0, 0, 1)),
     ],

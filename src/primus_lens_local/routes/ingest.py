@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"])
 Decoded = TypeVar("Decoded")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A request that is answered with an error."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -54,7 +54,7 @@ async def report_batch(request: Request) -> Response:
     """Store up to one of each. Answers 200 even if a part failed: see `data.results`."""
     try:
         batch = await _decode(request, contract.decode_batch)
-    except _Refused as refused:
+    except _RefusedError as refused:
         return answers.failure(refused.status, refused.message)
     parts: dict[str, Optional[StoredRequest]] = {
         "detection": batch.detection,
@@ -67,7 +67,7 @@ async def report_batch(request: Request) -> Response:
             continue
         try:
             results[kind] = {"success": True, "data": await _store(get_writer(request), part)}
-        except _Refused as refused:
+        except _RefusedError as refused:
             results[kind] = {"success": False, "error": refused.message}
     return answers.ok({"message": "batch processed", "results": results})
 
@@ -75,7 +75,7 @@ async def report_batch(request: Request) -> Response:
 async def _report(request: Request, decode: Callable[[bytes], StoredRequest]) -> Response:
     try:
         return answers.ok(await _store(get_writer(request), await _decode(request, decode)))
-    except _Refused as refused:
+    except _RefusedError as refused:
         return answers.failure(refused.status, refused.message)
 
 
@@ -83,18 +83,18 @@ async def _decode(request: Request, decode: Callable[[bytes], Decoded]) -> Decod
     try:
         return decode(await request.body())
     except (FormatError, ClientDisconnect) as error:
-        raise _Refused(400, answers.INVALID_FORMAT) from error
+        raise _RefusedError(400, answers.INVALID_FORMAT) from error
 
 
 async def _store(writer: Writer, request: StoredRequest) -> dict[str, Any]:
     if not request.sender.is_identified:
-        raise _Refused(400, answers.UNIDENTIFIED)
+        raise _RefusedError(400, answers.UNIDENTIFIED)
     kind, count = _kind_and_count(request)
     try:
         check_storable(request)
         await writer.write(request)
     except (UnstorableError, WriteError) as error:
-        raise _Refused(500, f"failed to process {kind}") from error
+        raise _RefusedError(500, f"failed to process {kind}") from error
     return answers.accepted(kind, count)
 
 

@@ -26,9 +26,7 @@ _RETRY_S = 1.0
 
 
 def path_of(output_path: str, place: Place) -> str:
-    return os.path.join(
-        output_path, "node_%d" % place.node_rank, "rank_%d" % place.local_rank, FILE_NAME
-    )
+    return os.path.join(output_path, "node_%d" % place.node_rank, "rank_%d" % place.local_rank, FILE_NAME)
 
 
 class _Chunk(NamedTuple):
@@ -36,7 +34,7 @@ class _Chunk(NamedTuple):
 
     path: str
     lines: bytes
-    count: int
+    calls: int
 
 
 class JsonlSink:
@@ -50,9 +48,9 @@ class JsonlSink:
         self.delivered = 0
         self.rejected = 0
         self.dropped = 0
-        self._descriptors = {}  # type: Dict[str, int]
-        self._torn = set()  # type: set[str]
-        self._unwritten = deque()  # type: Deque[_Chunk]
+        self._descriptors: Dict[str, int] = {}
+        self._torn: "set[str]" = set()
+        self._unwritten: Deque[_Chunk] = deque()
 
     def takes_run(self, run: Run) -> bool:
         return True
@@ -61,7 +59,7 @@ class JsonlSink:
         return 1
 
     def accept(self, records: List[MetricsRecord]) -> None:
-        lines = []  # type: List[bytes]
+        lines: List[bytes] = []
         path, size = "", 0
         for record in records:
             line = encode_line(record)
@@ -94,9 +92,9 @@ class JsonlSink:
                     error,
                     self._output_path,
                 )
-                self.dropped += chunk.count
+                self.dropped += chunk.calls
             else:
-                self.delivered += chunk.count
+                self.delivered += chunk.calls
             self._unwritten.popleft()
         return None
 
@@ -111,7 +109,7 @@ class JsonlSink:
             # The rest cannot follow as it is: another process may have written in between.
             self._torn.add(chunk.path)
             whole = lines.rfind(b"\n", 0, written) + 1
-            rest = _Chunk(chunk.path, lines[whole:], chunk.count)
+            rest = _Chunk(chunk.path, lines[whole:], chunk.calls)
             self._unwritten[0] = rest
             self._write(rest)
 
@@ -130,10 +128,10 @@ class JsonlSink:
         while size > self._capacity_bytes and len(self._unwritten) > 1:
             chunk = self._unwritten.popleft()
             size -= len(chunk.lines)
-            self.dropped += chunk.count
+            self.dropped += chunk.calls
 
     def pending(self) -> int:
-        return sum(chunk.count for chunk in list(self._unwritten))
+        return sum(chunk.calls for chunk in list(self._unwritten))
 
     def reset_after_fork(self) -> None:
         # The descriptors stay usable: appends of parent and child do not mix.

@@ -26,9 +26,7 @@ class LensSink:
 
     name = "lens"
 
-    def __init__(
-        self, client: LensClient, batch_size: int, flush_interval_s: float, capacity_bytes: float
-    ) -> None:
+    def __init__(self, client: LensClient, batch_size: int, flush_interval_s: float, capacity_bytes: float) -> None:
         self._client = client
         self._batch_size = batch_size
         self._flush_interval_s = flush_interval_s
@@ -39,7 +37,7 @@ class LensSink:
         self._client.forget_connection()
         # Many processes start together: each has its own rhythm, so that they do not send together.
         self._batcher = StepBatcher(self._batch_size, self._flush_interval_s * random.uniform(0.8, 1.0))
-        self._backlog = deque()  # type: Deque[Request]
+        self._backlog: Deque[Request] = deque()
         self._backlog_bytes = 0
         self._backlog_metrics = 0
         self._attempts = 0

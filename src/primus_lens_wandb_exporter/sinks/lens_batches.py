@@ -19,7 +19,7 @@ _LARGEST_STEP = 2**31 - 1
 class Request:
     """One request body and what it stands for."""
 
-    __slots__ = ("path", "body", "metric_count", "run", "sequences", "failures", "deliveries_at_first_failure")
+    __slots__ = ("body", "deliveries_at_first_failure", "failures", "metric_count", "path", "run", "sequences")
 
     def __init__(self, path: str, body: bytes, metric_count: int, run: Run, sequences: List[int]) -> None:
         self.path = path
@@ -35,12 +35,12 @@ class Request:
 class _Step:
     """What was logged for one step of one run so far; a name logged again keeps its last value, as in wandb."""
 
-    __slots__ = ("values", "metric_count", "sequences", "began")
+    __slots__ = ("began", "metric_count", "sequences", "values")
 
     def __init__(self, began: float) -> None:
-        self.values = {}  # type: Dict[str, Tuple[Number, float]]
+        self.values: Dict[str, Tuple[Number, float]] = {}
         self.metric_count = 0
-        self.sequences = []  # type: List[int]
+        self.sequences: List[int] = []
         self.began = began
 
 
@@ -50,7 +50,7 @@ class StepBatcher:
     def __init__(self, batch_size: int, flush_interval_s: float) -> None:
         self._batch_size = batch_size
         self._flush_interval_s = flush_interval_s
-        self._steps_by_run = OrderedDict()  # type: OrderedDict[Run, OrderedDict[int, _Step]]
+        self._steps_by_run: "OrderedDict[Run, OrderedDict[int, _Step]]" = OrderedDict()
         self.rejected = 0
         self.pending_metrics = 0
 
@@ -90,7 +90,7 @@ class StepBatcher:
         Full requests are due as soon as their steps are over; all else when it has waited for the flush interval, or
         when it is ``urgent``.
         """
-        requests = []  # type: List[Request]
+        requests: List[Request] = []
         for run in list(self._steps_by_run):
             steps = self._steps_by_run[run]
             latest = next(reversed(steps))
@@ -112,10 +112,10 @@ class StepBatcher:
         return max(0.01, min(began) + self._flush_interval_s - now) if began else None
 
     def _make_requests(self, run: Run, steps: "List[Tuple[int, _Step]]") -> List[Request]:
-        requests = []  # type: List[Request]
-        metrics = []  # type: List[Dict[str, Any]]
+        requests: List[Request] = []
+        metrics: List[Dict[str, Any]] = []
         metric_count = 0
-        sequences = []  # type: List[int]
+        sequences: List[int] = []
 
         def close() -> None:
             nonlocal metrics, metric_count, sequences

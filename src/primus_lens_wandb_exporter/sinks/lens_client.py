@@ -36,7 +36,7 @@ class LensClient:
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
-        self._session = None  # type: Any
+        self._session: Any = None
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
         """Posts a JSON body and returns what the answer means; raises nothing that a network can cause."""

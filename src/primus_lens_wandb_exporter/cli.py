@@ -1,0 +1,59 @@
+"""``primus-lens-wandb``: the commands for people. Each tells what is so, and what to do next where it is not good.
+
+A command is a module in ``commands`` with a function that describes its arguments and one that runs it and returns
+the exit status: 0 done, 1 not done or not active, 2 wrong usage. Nobody sees a traceback.
+"""
+
+import argparse
+import os
+import sys
+from typing import Optional, Sequence
+
+from . import __version__
+from .commands import check, startup_files
+
+PROGRAM = "primus-lens-wandb"
+
+
+def main(arguments: Optional[Sequence[str]] = None, program: str = PROGRAM) -> int:
+    """Runs one command and returns its exit status; argparse itself exits with 2 on wrong usage."""
+    _escape_what_the_terminal_cannot_show()
+    options = _make_parser(program).parse_args(arguments)
+    try:
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # `| head` has seen enough. Python flushes stdout once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        print("%s: internal error, please report it: %s: %s" % (program, type(error).__name__, error), file=sys.stderr)
+        return 1
+
+
+def _make_parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Looks after the Primus Lens wandb exporter in this Python environment.",
+        epilog="Exit status: 0 done, 1 not done or not active, 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version="%(prog)s " + __version__)
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    check.describe(commands)
+    startup_files.describe_install(commands)
+    startup_files.describe_uninstall(commands)
+    return parser
+
+
+def _escape_what_the_terminal_cannot_show() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

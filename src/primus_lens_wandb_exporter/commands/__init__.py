@@ -1,0 +1,1 @@
+"""The commands of ``primus-lens-wandb``: for people, never loaded by a training process."""

@@ -1,0 +1,347 @@
+"""`primus-lens-wandb check`: what it says, and its exit status, where things are well and where they are not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from .conftest import MakeEnvironment
+from .environments import PACKAGE, ROOT, STARTUP_FILES, PythonEnvironment, Result
+
+WELL = {"WORKLOAD_UID": "w-1"}
+
+
+class _Health(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" and "healthy" in self.server.state else 503)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def health_server() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), _Health) as server:
+        server.state = {"healthy"}  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def address_of(server: HTTPServer) -> str:
+    return f"http://127.0.0.1:{server.server_port}/api/v1"
+
+
+def bad_lines(result: Result) -> list[str]:
+    return [line.strip() for line in result.stdout.splitlines() if line.startswith("  ✗")]
+
+
+def next_step_after(result: Result, fact: str) -> str:
+    """The line below the one that holds `fact`."""
+    lines = result.stdout.splitlines()
+    (index,) = [number for number, line in enumerate(lines) if fact in line]
+    assert lines[index + 1].startswith("      → "), result.stdout
+    return str(lines[index + 1]).strip()
+
+
+def assert_no_traceback(result: Result) -> None:
+    assert "Traceback" not in result.stdout + result.stderr
+    assert result.stderr == ""
+
+
+def test_all_well_is_exit_0_without_a_warning(installed: PythonEnvironment, health_server: HTTPServer) -> None:
+    result = installed.cli("check", "--strict", PRIMUS_LENS_API_BASE_URL=address_of(health_server), **WELL)
+    assert result.returncode == 0, result.stdout
+    assert_no_traceback(result)
+    assert "✗" not in result.stdout
+    assert "  !" not in result.stdout
+    assert "✓ Python " in result.stdout
+    assert str(installed.python) in result.stdout
+    assert str(installed.site_packages / PACKAGE) in result.stdout
+    assert "(pip uninstall removes them)" in result.stdout
+    assert "✓ wandb 0.99.0" in result.stdout
+    assert "✓ wandb is intercepted" in result.stdout
+    assert "✓ identity: workload w-1" in result.stdout
+    assert f"✓ Lens at {address_of(health_server)} answers" in result.stdout
+
+
+def test_warnings_keep_exit_0_unless_strict(installed: PythonEnvironment) -> None:
+    assert installed.cli("check").returncode == 0
+    assert installed.cli("check", "--strict").returncode == 1
+
+
+def test_hook_switched_off_is_exit_1_and_says_by_what(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", PRIMUS_LENS_WANDB_HOOK="off")
+    assert result.returncode == 1
+    assert (
+        next_step_after(result, "PRIMUS_LENS_WANDB_HOOK=off switches it off") == "→ run: unset PRIMUS_LENS_WANDB_HOOK"
+    )
+
+
+def test_missing_startup_files_are_exit_1_and_name_the_command(installed: PythonEnvironment) -> None:
+    for name in STARTUP_FILES:
+        (installed.site_packages / name).unlink()
+    result = installed.cli("check")
+    assert result.returncode == 1
+    assert_no_traceback(result)
+    step = next_step_after(result, f"start-up files: none in {installed.site_packages}")
+    assert step == f"→ run: {installed.python} -m primus_lens_wandb_exporter.cli install"
+
+
+def test_one_missing_startup_file_is_a_warning(installed: PythonEnvironment) -> None:
+    (installed.site_packages / "primus_lens_wandb_hook.start").unlink()
+    result = installed.cli("check")
+    assert result.returncode == 0
+    assert "missing: primus_lens_wandb_hook.start" in result.stdout
+
+
+def test_startup_file_with_other_content_is_named(installed: PythonEnvironment) -> None:
+    pth = installed.site_packages / "primus_lens_wandb_hook.pth"
+    pth.write_text("import sys\n")
+    result = installed.cli("check")
+    assert result.returncode == 1
+    assert f"unreadable or of another version: {pth}" in result.stdout
+
+
+def test_missing_wandb_is_exit_1_and_says_how_to_get_it(
+    make_environment: MakeEnvironment, pip_library: Path, wheel: Path
+) -> None:
+    environment = make_environment(pip_library)
+    environment.install_quickly(wheel)
+    result = environment.cli("check")
+    assert result.returncode == 1
+    assert_no_traceback(result)
+    step = next_step_after(result, "wandb is not installed")
+    assert step == f"→ run: {environment.python} -m pip install 'wandb>=0.12.0'"
+
+
+def test_script_called_wandb_on_pythonpath_is_found_out(installed: PythonEnvironment, stand_ins: Path) -> None:
+    script = installed.home / "wandb.py"
+    script.write_text("print('not the wandb you are looking for')\n")
+    result = installed.cli("check", PYTHONPATH=".")
+    assert result.returncode == 1
+    fact = f"what is imported by that name is not wandb: {script}"
+    assert "it hides %s" % (stand_ins / "wandb" / "__init__.py") in next_step_after(result, fact)
+
+
+def test_script_called_wandb_in_the_current_folder_is_a_warning(installed: PythonEnvironment) -> None:
+    (installed.home / "wandb.py").touch()
+    result = installed.cli("check")
+    assert result.returncode == 0
+    assert (
+        "! %s is imported in wandb's place by scripts of this folder" % (installed.home / "wandb.py") in result.stdout
+    )
+
+
+def test_run_folder_called_wandb_is_no_trouble(installed: PythonEnvironment) -> None:
+    (installed.home / "wandb" / "offline-run-1").mkdir(parents=True)
+    result = installed.cli("check")
+    assert result.returncode == 0
+    assert str(installed.home) not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("raise RuntimeError('protobuf is broken')", "wandb cannot be imported: RuntimeError: protobuf is broken"),
+        ("import os; os._exit(7)", "the process that imported it ended with status 7"),
+        ("import sys; sys.exit(3)", "wandb cannot be imported: SystemExit: 3"),
+        ("def init(): pass", "is left untouched: it has no Run.log"),
+    ],
+)
+def test_broken_wandb_is_exit_1_and_told(installed: PythonEnvironment, source: str, expected: str) -> None:
+    broken = installed.site_packages / "wandb"
+    broken.mkdir()
+    (broken / "__init__.py").write_text(source)
+    result = installed.cli("check")
+    assert result.returncode == 1
+    assert_no_traceback(result)
+    assert any(expected in line for line in bad_lines(result)), result.stdout
+
+
+def test_every_setting_is_shown_with_where_it_comes_from(installed: PythonEnvironment) -> None:
+    source = (ROOT / "src" / PACKAGE / "settings.py").read_text(encoding="utf-8")
+    result = installed.cli("check", PRIMUS_LENS_WANDB_BATCH_SIZE="7")
+    for variable in set(re.findall(r"PRIMUS_LENS_[A-Z_]+", source)):
+        assert re.search(rf"✓ {variable} = \S+ \((set|default)\)", result.stdout), variable
+    assert "✓ PRIMUS_LENS_WANDB_BATCH_SIZE = 7 (set)" in result.stdout
+    assert "✓ PRIMUS_LENS_WANDB_ENHANCE_METRICS = false (default)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PRIMUS_LENS_WANDB_BATCH_SIZE", "abc"),
+        ("PRIMUS_LENS_WANDB_HOOK", "maybe"),
+        ("PRIMUS_LENS_API_BASE_URL", "http://lens:port/api/v1"),
+        ("NODE_RANK", "x"),
+    ],
+)
+def test_malformed_setting_is_flagged_once(installed: PythonEnvironment, variable: str, value: str) -> None:
+    result = installed.cli("check", **{variable: value})
+    assert result.returncode == 0
+    assert_no_traceback(result)
+    assert result.stdout.count(f"! {variable}='{value}'") == 1
+    assert next_step_after(result, f"{variable}='{value}'") == "→ correct it, or unset it"
+
+
+def test_misspelt_setting_is_answered_with_the_right_name(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", PRIMUS_LENS_WANDB_OUTPUTPATH="/data")
+    assert (
+        next_step_after(result, "PRIMUS_LENS_WANDB_OUTPUTPATH is set")
+        == "→ did you mean PRIMUS_LENS_WANDB_OUTPUT_PATH?"
+    )
+
+
+@pytest.mark.parametrize("address", ["http://user:p@ss@127.0.0.1:9/api?token=s3cret", "http://user:s3cret@host:x/"])
+def test_secrets_in_the_address_are_not_shown(installed: PythonEnvironment, address: str) -> None:
+    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address)
+    output = result.stdout + result.stderr
+    assert "***" in output
+    assert "s3cret" not in output
+    assert "p@ss" not in output
+    assert "user" not in output.replace("this user", "")
+
+
+def test_missing_identity_says_what_to_set(installed: PythonEnvironment) -> None:
+    result = installed.cli("check")
+    assert "WORKLOAD_UID=" in next_step_after(result, "neither WORKLOAD_UID nor POD_NAME is set")
+
+
+def test_hostname_stands_in_for_the_pod_on_kubernetes(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", KUBERNETES_SERVICE_HOST="10.0.0.1")
+    assert f"✓ identity: pod {socket.gethostname()} (pod: the name of this host)" in result.stdout
+
+
+def test_writable_output_path_is_told_with_the_file_and_left_as_it_is(
+    installed: PythonEnvironment, tmp_path: Path
+) -> None:
+    result = installed.cli("check", PRIMUS_LENS_WANDB_OUTPUT_PATH=tmp_path / "out", LOCAL_RANK="3")
+    file = tmp_path / "out" / "node_0" / "rank_3" / "wandb_metrics.jsonl"
+    assert f"✓ file: {file} can be written" in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_path_below_a_file_is_a_warning(installed: PythonEnvironment, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = installed.cli("check", PRIMUS_LENS_WANDB_OUTPUT_PATH=tmp_path / "file" / "out")
+    assert result.returncode == 0
+    assert "PRIMUS_LENS_WANDB_OUTPUT_PATH" in next_step_after(result, "cannot be written: %s" % (tmp_path / "file"))
+
+
+def test_both_ways_off_is_a_warning(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", PRIMUS_LENS_WANDB_API_REPORTING="no")
+    assert "! nothing is recorded anywhere" in result.stdout
+    assert "identity: none, and none is needed" in result.stdout
+
+
+def test_refusing_port_is_told(installed: PythonEnvironment) -> None:
+    assert "nothing listens there (connection refused)" in installed.cli("check").stdout
+
+
+def test_unknown_host_is_told(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL="http://lens.invalid:8080/api/v1")
+    assert "the name lens.invalid is not known" in result.stdout
+
+
+def test_server_that_is_not_well_is_told_with_its_status(
+    installed: PythonEnvironment, health_server: HTTPServer
+) -> None:
+    health_server.state.clear()  # type: ignore[attr-defined]
+    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address_of(health_server))
+    assert "answers /health with HTTP status 503" in result.stdout
+
+
+def test_silent_server_is_told_after_three_seconds(installed: PythonEnvironment) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address)
+    assert result.returncode == 0
+    assert "no answer within 3 s" in result.stdout
+
+
+def test_server_without_tls_behind_https_is_told(installed: PythonEnvironment, health_server: HTTPServer) -> None:
+    address = address_of(health_server).replace("http:", "https:")
+    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address)
+    assert "TLS failed" in result.stdout
+    assert_no_traceback(result)
+
+
+def test_missing_certificate_bundle_is_told(installed: PythonEnvironment, health_server: HTTPServer) -> None:
+    address = address_of(health_server).replace("http:", "https:")
+    bundle = installed.home / "nowhere.pem"
+    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address, REQUESTS_CA_BUNDLE=bundle)
+    assert_no_traceback(result)
+    assert f"! Lens at {address}" in result.stdout
+
+
+def test_terminal_without_unicode_gets_plain_marks(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0
+    assert "[ok] wandb is intercepted" in result.stdout
+    assert "[!] " in result.stdout
+    assert_no_traceback(result)
+
+
+def test_reader_that_closes_early_sees_no_traceback(installed: PythonEnvironment) -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "check = subprocess.Popen([sys.executable, '-m', 'primus_lens_wandb_exporter.cli', 'check'],"
+        " stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
+        "check.stdout.close()\n"
+        "sys.stdout.write(check.stderr.read().decode()); check.wait()\n"
+    )
+    result = installed.run("-c", code)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["chek"], ["check", "--loudly"]])
+def test_wrong_usage_is_exit_2(installed: PythonEnvironment, arguments: list[str]) -> None:
+    result = installed.cli(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: primus-lens-wandb")
+
+
+def test_help_tells_the_exit_statuses(installed: PythonEnvironment) -> None:
+    result = installed.cli("check", "--help")
+    assert result.returncode == 0
+    assert "0 the hook is active" in result.stdout
+    assert "--strict" in result.stdout
+
+
+def test_isolated_interpreter_checks_itself_as_it_is(installed: PythonEnvironment) -> None:
+    result = installed.run("-I", "-m", "primus_lens_wandb_exporter.cli", "check")
+    assert result.returncode == 0, result.stdout
+
+
+def test_interpreter_without_site_is_told_so(installed: PythonEnvironment, stand_ins: Path) -> None:
+    path = os.pathsep.join([str(installed.site_packages), str(stand_ins)])
+    result = installed.run("-S", "-m", "primus_lens_wandb_exporter.cli", "check", PYTHONPATH=path)
+    assert result.returncode == 1
+    assert_no_traceback(result)
+    assert any("`python -S` reads no start-up files" in line for line in bad_lines(result)), result.stdout
+
+
+def test_package_that_new_processes_cannot_import_is_told(installed: PythonEnvironment) -> None:
+    elsewhere = installed.folder / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(str(installed.site_packages / PACKAGE), str(elsewhere))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1))\n"
+        "from primus_lens_wandb_exporter import cli; sys.exit(cli.main())"
+    )
+    result = installed.run("-c", code, elsewhere, "check")
+    assert result.returncode == 1
+    assert_no_traceback(result)
+    assert "a new Python process cannot import" in result.stdout

@@ -1,0 +1,221 @@
+"""`primus-lens-wandb install` and `uninstall`, and `python install_hook.py`, in good and bad situations."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import MakeEnvironment
+from .environments import ROOT, STARTUP_FILES, PythonEnvironment, find_uv, make_whole_python, run
+
+
+def remove_startup_files(environment: PythonEnvironment) -> None:
+    for name in STARTUP_FILES:
+        (environment.site_packages / name).unlink()
+
+
+def test_install_writes_what_is_missing_and_then_nothing_more(installed: PythonEnvironment) -> None:
+    remove_startup_files(installed)
+    first = installed.cli("install")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.stdout.count("✓ wrote ") == 2
+    assert installed.wandb_is_patched()
+    second = installed.cli("install")
+    assert second.returncode == 0
+    assert f"the start-up files are in {installed.site_packages}" in second.stdout
+    assert "wrote" not in second.stdout
+
+
+def test_install_replaces_a_startup_file_of_another_version(installed: PythonEnvironment) -> None:
+    pth = installed.site_packages / "primus_lens_wandb_hook.pth"
+    pth.write_text("import sys\n")
+    assert installed.cli("install").returncode == 0
+    assert pth.read_bytes() == (ROOT / pth.name).read_bytes()
+
+
+def test_installed_startup_files_can_be_read_by_other_users(installed: PythonEnvironment) -> None:
+    remove_startup_files(installed)
+    installed.cli("install")
+    for name in STARTUP_FILES:
+        assert (installed.site_packages / name).stat().st_mode & 0o444 == 0o444
+
+
+def test_install_without_a_writable_folder_is_exit_1(installed: PythonEnvironment) -> None:
+    remove_startup_files(installed)
+    # A folder in the place of the file stops also root, who can write everywhere.
+    (installed.site_packages / STARTUP_FILES[0]).mkdir()
+    result = installed.cli("install")
+    assert result.returncode == 1
+    assert "start-up files are not written" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not list(installed.site_packages.glob("*.tmp"))
+
+
+def test_uninstall_removes_the_startup_files_and_keeps_the_package(installed: PythonEnvironment) -> None:
+    result = installed.cli("uninstall")
+    assert result.returncode == 0
+    assert result.stdout.count("✓ removed ") == 2
+    assert "-m pip uninstall primus-lens-wandb-exporter" in result.stdout
+    assert not installed.wandb_is_patched()
+    assert installed.cli("uninstall").returncode == 0
+    assert installed.cli("--version").stdout.startswith("primus-lens-wandb ")
+
+
+def test_pip_uninstall_works_after_uninstall(installed: PythonEnvironment) -> None:
+    installed.cli("uninstall")
+    installed.pip("uninstall", "--yes", "primus-lens-wandb-exporter")
+    assert installed.leftovers() == []
+
+
+def test_uninstall_that_fails_is_exit_1(installed: PythonEnvironment) -> None:
+    pth = installed.site_packages / STARTUP_FILES[0]
+    pth.unlink()
+    pth.mkdir()
+    result = installed.cli("uninstall")
+    assert result.returncode == 1
+    assert "✗ not removed" in result.stdout
+
+
+def test_user_site_is_searched_and_written_where_it_is_read(
+    tmp_path: Path, stand_ins: Path, pip_library: Path, wheel: Path
+) -> None:
+    environment = make_whole_python(tmp_path / "whole", stand_ins, pip_library)
+    base = {"PYTHONUSERBASE": str(tmp_path / "user")}
+    environment.pip("install", "--user", wheel, **base)
+    cli = ["-m", "primus_lens_wandb_exporter.cli"]
+    check = environment.run(*cli, "check", **base)
+    assert check.returncode == 0, check.stdout
+    assert "start-up files in %s" % (tmp_path / "user") in check.stdout
+    assert environment.run(*cli, "uninstall", **base).returncode == 0
+    assert environment.run(*cli, "install", **base).returncode == 0
+    assert list((tmp_path / "user").rglob(STARTUP_FILES[0]))
+    # -s: the user's site-packages are not read, so the package is not there either.
+    assert environment.run("-s", *cli, "check", **base).returncode == 1
+
+
+class TestInstallHook:
+    """`python install_hook.py`, from a checkout and as a lone file."""
+
+    @pytest.fixture
+    def lone_file(self, tmp_path: Path, checkout: Path) -> Path:
+        folder = tmp_path / "downloads"
+        folder.mkdir()
+        return Path(shutil.copy(checkout / "install_hook.py", folder))
+
+    @pytest.mark.parametrize("place", ["checkout", "lone_file"])
+    def test_check_without_the_package_is_exit_1_and_says_how_to_install(
+        self, environment: PythonEnvironment, place: str, request: pytest.FixtureRequest
+    ) -> None:
+        found = request.getfixturevalue(place)
+        script = found / "install_hook.py" if found.is_dir() else found
+        result = environment.run(script, "check")
+        assert result.returncode == 1
+        assert f"is not installed for {environment.python}" in result.stdout
+        assert f"run: {environment.python} {script} install" in result.stdout
+
+    def test_check_is_the_check_of_the_package(self, installed: PythonEnvironment, lone_file: Path) -> None:
+        well = installed.run(lone_file, "check")
+        assert well.returncode == 0
+        assert "✓ wandb is intercepted" in well.stdout
+        assert installed.run(lone_file, "check", "--strict").returncode == 1
+        remove_startup_files(installed)
+        assert installed.run(lone_file, "check").returncode == 1
+
+    def test_install_writes_missing_startup_files(self, installed: PythonEnvironment, lone_file: Path) -> None:
+        remove_startup_files(installed)
+        result = installed.run(lone_file, "install")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert installed.wandb_is_patched()
+
+    def test_install_brings_the_package_from_its_checkout(
+        self, make_environment: MakeEnvironment, stand_ins: Path, all_libraries: Path, checkout: Path
+    ) -> None:
+        environment = make_environment(stand_ins, all_libraries)
+        # pip's spelling of --no-build-isolation: the variable switches the isolation off by saying no to it.
+        result = environment.run(checkout / "install_hook.py", "install", PIP_NO_BUILD_ISOLATION="0")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert f"Installing {checkout}" in result.stdout
+        assert environment.wandb_is_patched()
+
+    def test_lone_file_installs_from_the_index(
+        self, environment: PythonEnvironment, lone_file: Path, distributions: Path
+    ) -> None:
+        result = environment.run(lone_file, "install", PIP_FIND_LINKS=distributions)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert environment.wandb_is_patched()
+
+    def test_install_that_fails_is_exit_1_and_says_what_to_do(
+        self, environment: PythonEnvironment, lone_file: Path
+    ) -> None:
+        result = environment.run(lone_file, "install")
+        assert result.returncode == 1
+        assert "The installation failed" in result.stdout
+        assert "Traceback" not in result.stdout + result.stderr
+
+    def test_uninstall_leaves_nothing_behind(
+        self, environment: PythonEnvironment, lone_file: Path, wheel: Path
+    ) -> None:
+        before = environment.files()
+        environment.pip("install", wheel)
+        environment.wandb_is_patched()
+        result = environment.run(lone_file, "uninstall")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert environment.files() == before
+        assert environment.run(lone_file, "uninstall").returncode == 0
+
+    def test_uninstall_removes_startup_files_that_pip_does_not_know(
+        self, environment: PythonEnvironment, checkout: Path
+    ) -> None:
+        for name in STARTUP_FILES:
+            shutil.copy(ROOT / name, environment.site_packages)
+        result = environment.run(checkout / "install_hook.py", "uninstall")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert environment.leftovers() == []
+
+    def test_uninstall_without_pip_goes_by_uv(
+        self, make_environment: MakeEnvironment, stand_ins: Path, wheel: Path, lone_file: Path
+    ) -> None:
+        environment = make_environment(stand_ins)
+        environment.install_quickly(wheel)
+        path = os.pathsep.join([str(Path(find_uv()).parent), os.environ["PATH"]])
+        result = environment.run(lone_file, "uninstall", PATH=path)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert environment.leftovers() == []
+
+    def test_uninstall_with_neither_pip_nor_uv_is_exit_1(
+        self, make_environment: MakeEnvironment, stand_ins: Path, wheel: Path, lone_file: Path
+    ) -> None:
+        environment = make_environment(stand_ins)
+        environment.install_quickly(wheel)
+        result = environment.run(lone_file, "uninstall", PATH="/nowhere")
+        assert result.returncode == 1
+        assert "-m ensurepip" in result.stdout
+
+    def test_version_before_1_0_is_told_and_replaced(
+        self, environment: PythonEnvironment, lone_file: Path, distributions: Path
+    ) -> None:
+        old = environment.site_packages / "primus_lens_wandb_exporter"
+        old.mkdir()
+        (old / "__init__.py").write_text("__version__ = '0.2.0'\n")
+        metadata = environment.site_packages / "primus_lens_wandb_exporter-0.2.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: primus-lens-wandb-exporter\nVersion: 0.2.0\n")
+        (metadata / "INSTALLER").write_text("pip\n")
+        (metadata / "RECORD").write_text(
+            "primus_lens_wandb_exporter/__init__.py,,\n"
+            + "".join(f"{metadata.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD"))
+        )
+        check = environment.run(lone_file, "check")
+        assert check.returncode == 1
+        assert "before 1.0 is installed" in check.stdout
+        install = environment.run(lone_file, "install", PIP_FIND_LINKS=distributions)
+        assert install.returncode == 0, install.stdout + install.stderr
+        assert environment.wandb_is_patched()
+
+    @pytest.mark.parametrize("arguments", [[], ["remove"], ["install", "--strict"]])
+    def test_wrong_usage_is_exit_2(self, lone_file: Path, environment: PythonEnvironment, arguments: list[str]) -> None:
+        result = run([environment.python, lone_file, *arguments], environment.home)
+        assert result.returncode == 2
