@@ -10,7 +10,7 @@ import sys
 from typing import Optional, Sequence
 
 from . import __version__
-from .commands import check, startup_files
+from .commands import check, startup_files, sync
 
 PROGRAM = "primus-lens-wandb"
 
@@ -45,6 +45,7 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
     check.describe(commands)
     startup_files.describe_install(commands)
     startup_files.describe_uninstall(commands)
+    sync.describe(commands)
     return parser
 
 

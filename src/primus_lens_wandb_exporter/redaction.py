@@ -29,27 +29,10 @@ _NOTHING, _TOKEN, _SECRET = 0, 1, 2
 
 # One word of a key, or the end of one written together ("dbpassword", "clientsecret").
 _SECRET_ENDINGS = tuple(
-    [
-        "password",
-        "passwords",
-        "passwd",
-        "passphrase",
-        "secret",
-        "secrets",
-        "credential",
-        "credentials",
-        "apikey",
-        "apikeys",
-        "privatekey",
-        "accesskey",
-        "secretkey",
-        "authkey",
-        "authtoken",
-        "accesstoken",
-        "apitoken",
-        "bearertoken",
-        "refreshtoken",
-    ]
+    _words_of(
+        """password passwords passwd passphrase secret secrets credential credentials apikey apikeys privatekey
+        accesskey secretkey authkey authtoken accesstoken apitoken bearertoken refreshtoken"""
+    )
 )
 _SECRET_WORDS = frozenset(("authorization", "cookie", "cookies", "bearer", "creds", "dsn"))
 # X in "X key": which keys are secrets. Others (sort_key, prng_key, public_key) are not.
@@ -95,8 +78,11 @@ _SHAPES = (
     r"|hooks\.slack\.com/services/[\w/-]{8,255}"
 )
 _BEARER = r"(?i)(?<![\w-])(bearer|authorization:?[ \t]{1,3}(?:basic|token))[ \t]{1,3}[\w.~+/=-]{8,}"
-# scheme://user:password@host; the password may hold anything but a blank, a slash or a quote.
-_URL_USER = r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#\"'<>:@]{0,256})(:[^\s/\"'<>]{0,512})?@"
+# scheme://user:password@host; the password may hold anything but a blank or a quote, and is no port.
+_URL_USER = (
+    r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#\"'<>:@]{0,256})"
+    r"(:(?!\d{1,5}(?:[/?#\s]|$))[^\s\"'<>]{0,512})?@"
+)
 _URL_QUERY = r"([?&])([\w.%-]{1,64})=([^&\s#\"'<>]{1,4096})"
 # The head of name=value, name: value, "name": "value": command lines, .env files and JSON inside a text.
 _ASSIGNMENT = r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})\\?[\"']?[ \t]{0,3}(?:=|:(?!//))[ \t]{0,3}"

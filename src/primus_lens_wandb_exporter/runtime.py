@@ -2,15 +2,17 @@
 
 import binascii
 import os
+import shlex
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from . import diagnostics, identity
-from .exporter import Exporter, FlushBudget, Sink
+from .exporter import Counters, Exporter, FlushBudget, Sink
 from .records import Run
 from .settings import Settings
 from .settings import read_settings as read_environment
-from .sinks.jsonl import JsonlSink
+from .sinks.delivery_ledger import DeliveryLedger
+from .sinks.jsonl import JsonlSink, path_of
 from .sinks.lens_api import LensSink
 from .sinks.lens_client import LensClient
 
@@ -49,25 +51,54 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
     # Half of the buffer for records that no thread has taken yet, half for what a sink holds back.
     capacity = settings.buffer_mb * _MEGABYTE / 2
     sinks: List[Sink] = []
+    acknowledge: Callable[[Run, List[int]], None] = _ignore
     if settings.save_local and settings.output_path:
-        sinks.append(JsonlSink(settings.output_path, capacity))
+        output_path = settings.output_path
+        ledger = DeliveryLedger(settings.base_url)
+        sinks.append(JsonlSink(output_path, capacity, ledger))
+
+        def acknowledge(run: Run, sequences: List[int]) -> None:
+            ledger.acknowledge(path_of(output_path, run.place), run, sequences)
+
     if settings.api_reporting:
         client = LensClient(settings.base_url)
-        sinks.append(LensSink(client, settings.batch_size, settings.flush_interval_s, capacity))
+        sinks.append(LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge))
     return Exporter(sinks, budget, capacity)
+
+
+def _ignore(run: Run, sequences: List[int]) -> None:
+    """Without a mirror nobody asks later what Lens has."""
 
 
 def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
-    for exporter in _exporters.values():
+    for settings, exporter in _exporters.items():
         exporter.flush()
-    left = 0
-    for exporter in _exporters.values():
         for name, counters in exporter.counters().items():
             diagnostics.debug("%s at the end: %s", name, counters)
-            left += counters.pending if name == LensSink.name else 0
-    if left:
-        diagnostics.warn_once("left", "%d metrics could not be delivered to Lens before the job ended", left)
+            if name == LensSink.name:
+                _say_what_is_missing(settings, counters)
+
+
+def _say_what_is_missing(settings: Settings, counters: Counters) -> None:
+    missing = counters.pending + counters.dropped + counters.rejected
+    if not missing:
+        return
+    if settings.save_local and settings.output_path:
+        path = path_of(settings.output_path, identity.read_place())
+        advice = "Deliver them with: primus-lens-wandb sync " + shlex.quote(path)
+    else:
+        advice = "Set PRIMUS_LENS_WANDB_OUTPUT_PATH to keep a copy that can be delivered later"
+    diagnostics.warn_once(
+        ("missing", settings),
+        "%d of %d metrics were not delivered to Lens (%d pending, %d dropped, %d refused). %s",
+        missing,
+        counters.received,
+        counters.pending,
+        counters.dropped,
+        counters.rejected,
+        advice,
+    )
 
 
 def reset_after_fork() -> None:

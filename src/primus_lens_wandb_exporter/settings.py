@@ -47,7 +47,7 @@ def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
-        base_url=_read(environ, "PRIMUS_LENS_API_BASE_URL", _http_url, DEFAULT_BASE_URL),
+        base_url=_read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL),
         save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
         output_path=environ.get("PRIMUS_LENS_WANDB_OUTPUT_PATH") or None,
         enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
@@ -112,7 +112,8 @@ def _not_negative(text: str) -> float:
     return number
 
 
-def _http_url(text: str) -> str:
+def parse_base_url(text: str) -> str:
+    """The address of a Lens API, without a slash at its end; raises ValueError that says what is wrong."""
     try:
         parts = urlsplit(text)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -17,12 +17,16 @@ Behaviour = Callable[["Handler", bytes], None]
 
 
 class FaultyLens:
-    """Set ``behaviour`` to one of the functions below at any time; ``requests`` notes (monotonic time, body)."""
+    """Set ``behaviour`` to one of the functions below at any time.
+
+    ``requests`` notes every request as (monotonic time, body), ``taken`` those that the real Lens has acknowledged.
+    """
 
     def __init__(self, lens: Lens) -> None:
         self.lens = lens
         self.behaviour: Behaviour = forward
         self.requests: list[tuple[float, dict[str, Any]]] = []
+        self.taken: list[tuple[float, dict[str, Any]]] = []
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
         self.up()
@@ -86,6 +90,8 @@ def envelope(code: int, message: str) -> bytes:
 def forward(handler: Handler, body: bytes) -> None:
     url = handler.faulty.lens.url + handler.path
     answer = requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60)
+    if answer.status_code == 200:
+        handler.faulty.taken.append((time.monotonic(), json.loads(body)))
     handler.answer(answer.status_code, answer.content)
 
 

@@ -16,8 +16,11 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional
 from .. import diagnostics
 from ..identity import Place
 from ..records import MetricsRecord, Run
+from .delivery_ledger import DeliveryLedger
 
 FILE_NAME = "wandb_metrics.jsonl"
+# Tells the file's readers that the exporter wrote it; it goes nowhere else.
+MARKER = "_primus_lens_enabled"
 # The kernel appends one write as a whole, so lines of several processes do not mix; smaller ones do so everywhere.
 _LARGEST_WRITE = 64 * 1024
 # A full disk may have room again.
@@ -42,8 +45,9 @@ class JsonlSink:
 
     name = "jsonl"
 
-    def __init__(self, output_path: str, capacity_bytes: float) -> None:
+    def __init__(self, output_path: str, capacity_bytes: float, ledger: DeliveryLedger) -> None:
         self._output_path = output_path
+        self._ledger = ledger
         self._capacity_bytes = capacity_bytes
         self.delivered = 0
         self.rejected = 0
@@ -64,6 +68,7 @@ class JsonlSink:
         for record in records:
             line = encode_line(record)
             record_path = path_of(self._output_path, record.run.place)
+            self._ledger.introduce(record_path, record.run)
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
                 self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
                 lines, size = [], 0
@@ -141,7 +146,7 @@ class JsonlSink:
 
 def encode_line(record: MetricsRecord) -> bytes:
     data = dict(record.data)
-    data["_primus_lens_enabled"] = True
+    data[MARKER] = True
     line = {
         "timestamp": record.timestamp,
         "step": record.step,

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import deque
-from typing import Deque, List, Optional
+from typing import Callable, Deque, List, Optional
 
 from .. import diagnostics
 from ..records import MetricsRecord, Run
@@ -22,12 +22,21 @@ class LensSink:
     """Sends what it accepted in order, each request until the server has taken or refused it.
 
     ``capacity_bytes`` bounds the bodies that wait during an outage; when it is reached the oldest go, counted.
+    ``acknowledge`` is told the calls (by their sequence numbers) that the server has taken.
     """
 
     name = "lens"
 
-    def __init__(self, client: LensClient, batch_size: int, flush_interval_s: float, capacity_bytes: float) -> None:
+    def __init__(
+        self,
+        client: LensClient,
+        batch_size: int,
+        flush_interval_s: float,
+        capacity_bytes: float,
+        acknowledge: Callable[[Run, List[int]], None] = lambda run, sequences: None,
+    ) -> None:
         self._client = client
+        self._acknowledge = acknowledge
         self._batch_size = batch_size
         self._flush_interval_s = flush_interval_s
         self._capacity_bytes = capacity_bytes
@@ -113,6 +122,7 @@ class LensSink:
             self._remove_oldest()
             self.delivered += request.metric_count
             self._deliveries += 1
+            self._acknowledge(request.run, request.sequences)
             self._attempts = 0
             diagnostics.debug("✓ Metrics data reported: %d metrics of run %s", request.metric_count, request.run.run_id)
         elif not answer.retry or self._is_poison(request, answer):

@@ -35,7 +35,7 @@ class LensClient:
     """Posts to one base URL over one kept-alive connection."""
 
     def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+        self.base_url = base_url
         self._session: Any = None
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
@@ -45,7 +45,7 @@ class LensClient:
         limit = ANSWER_TIMEOUT_S if time_limit_s is None else min(ANSWER_TIMEOUT_S, time_limit_s)
         try:
             response = self._open_session().post(
-                self._base_url + path,
+                self.base_url + path,
                 data=body,
                 headers={"Content-Type": "application/json"},
                 timeout=(min(CONNECT_TIMEOUT_S, limit), limit),

@@ -1,0 +1,94 @@
+"""The file beside each mirror that says who its runs are and what Lens has acknowledged of them.
+
+``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
+"identity", "base_url"}``, or an acknowledgement, ``{"writer", "run_id", "acknowledged": [[first, last], …]}``, with
+ranges of the sequence numbers in the mirror. As long as a process that writes here lives, it holds a shared lock on
+the file.
+"""
+
+import fcntl
+import json
+import os
+from typing import Any, Dict, Iterable, List, Set, Tuple
+from urllib.parse import urlsplit, urlunsplit
+
+from .. import diagnostics
+from ..records import Run
+
+SUFFIX = ".delivery"
+
+
+def path_of_ledger(mirror_path: str) -> str:
+    return mirror_path + SUFFIX
+
+
+class DeliveryLedger:
+    """Appends to the ledgers of one process. A ledger that cannot be written is one warning: delivery goes on."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = _without_password(base_url)
+        self._descriptors: Dict[str, int] = {}
+        self._introduced: Set[Tuple[str, str]] = set()
+
+    def introduce(self, mirror_path: str, run: Run) -> None:
+        """Notes who the run is, before its first line in the mirror."""
+        key = (run.writer, run.run_id)
+        if key in self._introduced:
+            return
+        self._introduced.add(key)
+        self._append(
+            mirror_path,
+            {
+                "writer": run.writer,
+                "run_id": run.run_id,
+                "identity": run.identity._asdict(),
+                "base_url": self._base_url,
+            },
+        )
+
+    def acknowledge(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
+        """Notes that Lens has taken these calls."""
+        line = {"writer": run.writer, "run_id": run.run_id, "acknowledged": merge_ranges([n, n] for n in sequences)}
+        self._append(mirror_path, line)
+
+    def _append(self, mirror_path: str, line: Dict[str, Any]) -> None:
+        path = path_of_ledger(mirror_path)
+        try:
+            descriptor = self._descriptors.get(path)
+            if descriptor is None:
+                descriptor = self._descriptors[path] = open_ledger(path)
+            os.write(descriptor, json.dumps(line).encode("ascii") + b"\n")
+        except OSError as error:
+            # Where the mirror cannot be written either, the mirror says so.
+            if path in self._descriptors:
+                diagnostics.warn_once(
+                    ("ledger", path), "%s is not written: %s; a later sync may deliver some metrics again", path, error
+                )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def open_ledger(path: str) -> int:
+    """Opens a ledger for appending and shows, by a shared lock, that its writer lives; raises OSError."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        # A sync that looks at this moment, or a file system without locks: then nobody can tell that we live.
+        return descriptor
+    return descriptor
+
+
+def merge_ranges(ranges: Iterable[List[int]]) -> List[List[int]]:
+    """The fewest inclusive ranges that hold the same numbers: [3, 4], [1, 2], [7, 7] become [1, 4], [7, 7]."""
+    merged: List[List[int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1][1] = max(last, merged[-1][1])
+        else:
+            merged.append([first, last])
+    return merged
