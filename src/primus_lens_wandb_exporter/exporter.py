@@ -113,6 +113,8 @@ class Worker:
         self._bell = threading.Lock()
         self._bell.acquire()
         self._waits_for_bell = False
+        # While the thread lets records gather it is rung only when they become many.
+        self._gathers = False
 
     def put(self, record: MetricsRecord, size: int) -> None:
         """Queues a record of ``size`` bytes. When the queue is full the oldest record goes, and is counted."""
@@ -130,7 +132,8 @@ class Worker:
                 self._drop_oldest()
         if not self._started:
             self._start()
-        elif self._waits_for_bell:
+        elif self._waits_for_bell or (self._gathers and self._queued_bytes > self._capacity_bytes / 4):
+            self._waits_for_bell = self._gathers = False
             self._ring()
 
     def _drop_oldest(self) -> None:
@@ -210,8 +213,10 @@ class Worker:
             if not self._queue:
                 self._wait(delay)
             self._waits_for_bell = False
+            self._gathers = True
             if not self._queued_marks:
                 self._wait(GATHERING_TIME_S)
+            self._gathers = False
 
     def _turn(self, marks: List[_FlushMark], time_limit_s: Optional[float] = None) -> Optional[float]:
         """Moves what is queued to the sink and lets it work once; collects and settles flush marks."""
@@ -255,9 +260,13 @@ class Worker:
 
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
-        marks: List[_FlushMark] = []
-        while (self._queue or self.sink.pending()) and time.monotonic() < deadline:
-            self._turn(marks or [_FlushMark()], max(0.05, deadline - time.monotonic()))
+        while self._queue or self.sink.pending():
+            left = deadline - time.monotonic()
+            delay = self._turn([_FlushMark()], max(0.05, left))
+            # Without its import system the interpreter can do no more than write what is ready.
+            if left <= 0 or sys.meta_path is None:
+                return
+            time.sleep(min(delay or 0.0, left))
 
 
 class FlushBudget:

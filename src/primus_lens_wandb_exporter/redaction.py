@@ -81,7 +81,7 @@ _BEARER = r"(?i)(?<![\w-])(bearer|authorization:?[ \t]{1,3}(?:basic|token))[ \t]
 # scheme://user:password@host; the password may hold anything but a blank or a quote, and is no port.
 _URL_USER = (
     r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#\"'<>:@]{0,256})"
-    r"(:(?!\d{1,5}(?:[/?#\s]|$))[^\s\"'<>]{0,512})?@"
+    r"(:(?!\d{1,5}(?:[/?#\s]|$))[^\s\"'<>]{0,256})?@"
 )
 _URL_QUERY = r"([?&])([\w.%-]{1,64})=([^&\s#\"'<>]{1,4096})"
 # The head of name=value, name: value, "name": "value": command lines, .env files and JSON inside a text.
@@ -119,7 +119,7 @@ def redact_text(text: str) -> str:
     if len(text) < 4 or text.isdecimal():
         return text
     text = _compiled(_SHAPES).sub(REDACTED, text)
-    if "://" in text:
+    if "://" in text and "@" in text:
         text = _compiled(_URL_USER).sub(_without_password, text)
     if " " in text:
         text = _compiled(_BEARER).sub(r"\1 " + REDACTED, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import Any
 
@@ -37,9 +38,7 @@ def wait_for_line(process: Any, expected: str) -> None:
 
 
 def assert_each_metric_was_taken_once(faulty: FaultyLens) -> None:
-    sent = [
-        (metric["step"], metric["name"]) for _, body in faulty.taken for metric in body["metrics"]
-    ]
+    sent = [(metric["step"], metric["name"]) for _, body in faulty.taken for metric in body["metrics"]]
     assert len(sent) == len(set(sent)), "a metric was sent twice"
     assert [step for step, _ in sent] == sorted(step for step, _ in sent), "metrics arrived out of order"
 
@@ -112,6 +111,25 @@ def test_a_lens_that_stores_but_dies_before_it_answers_ends_with_the_right_value
     assert lens.scalars(faulty_trainer.workload) == scalars(training.history)
 
 
+def test_an_answer_that_drips_is_given_up(faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens) -> None:
+    """The server stores, but its answer would take a minute; the next attempts are answered well."""
+    faulty.behaviour = faults.drip
+    process = faulty_trainer.start(
+        """
+        import wandb
+        from primus_lens_wandb_exporter.sinks import lens_client
+        lens_client.ANSWER_TIMEOUT_S = 3.0  # instead of 30: the test has no patience
+        """
+        + textwrap.indent(SCRIPT, " " * 8),
+        **PATIENT,
+    )
+    wait_for_line(process, "trained")
+    faulty.behaviour = faults.forward
+    training = faulty_trainer.finish(process)
+
+    assert lens.scalars(faulty_trainer.workload) == scalars(training.history)
+
+
 def test_retry_after_is_honoured(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
     faulty.behaviour = faults.refuse(429, "slow down", Retry_After="2")
     process = faulty_trainer.start(SCRIPT, PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0")
@@ -166,9 +184,7 @@ def test_a_request_on_which_the_server_always_fails_does_not_block_those_behind_
     assert len(expected) - 10 <= len(arrived) < len(expected)
 
 
-def test_a_full_buffer_loses_the_oldest_and_counts_it(
-    faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
-) -> None:
+def test_a_full_buffer_loses_the_oldest_and_counts_it(faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens) -> None:
     faulty.down()
     process = faulty_trainer.start(
         """

@@ -100,7 +100,7 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", script, str(tmp_path), f"writer-{number}"]) for number in range(4)
     ]
-    assert [writer.wait(60) for writer in writers] == [0] * 4
+    assert [writer.wait(200) for writer in writers] == [0] * 4
     found: dict[str, list[int]] = {}
     for line in lines(tmp_path):
         found.setdefault(line["writer"], []).append(line["sequence"])

@@ -81,11 +81,12 @@ class LensSink:
         now = time.monotonic()
         for record in records:
             self._batcher.add(record, now)
-        self._enqueue(self._batcher.take_due(now, urgent=False))
+        self._enqueue(self._batcher.take_due(now, urgent=False, full_only=bool(self._backlog)))
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
         now = time.monotonic()
-        self._enqueue(self._batcher.take_due(now, urgent))
+        # While requests wait, steps gather to full ones: after an outage there is less to send.
+        self._enqueue(self._batcher.take_due(now, urgent, full_only=bool(self._backlog)))
         if urgent and not self._was_urgent:
             # Somebody waits: one attempt at once, whatever the backoff says.
             self._next_attempt = now

@@ -84,17 +84,18 @@ class StepBatcher:
             self.pending_metrics += 1
         step.sequences.append(record.sequence)
 
-    def take_due(self, now: float, urgent: bool) -> List[Request]:
+    def take_due(self, now: float, urgent: bool, full_only: bool = False) -> List[Request]:
         """Removes the steps that are due and returns them as requests, oldest first.
 
-        Full requests are due as soon as their steps are over; all else when it has waited for the flush interval, or
-        when it is ``urgent``.
+        Full requests are due as soon as their steps are over; all else when it has waited for the flush interval
+        (unless ``full_only``, while earlier requests wait), or when it is ``urgent``.
         """
         requests: List[Request] = []
         for run in list(self._steps_by_run):
             steps = self._steps_by_run[run]
             latest = next(reversed(steps))
-            waited_enough = urgent or now - next(iter(steps.values())).began >= self._flush_interval_s
+            waited = now - next(iter(steps.values())).began
+            waited_enough = urgent or (waited >= self._flush_interval_s and not full_only)
             over = [number for number in steps if number != latest]
             if waited_enough and (urgent or now - steps[latest].began >= self._flush_interval_s):
                 over.append(latest)

@@ -5,6 +5,7 @@ the server learns of a new pod some 20 seconds late. Anything else that is not L
 """
 
 import os
+import sys
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Optional
@@ -18,6 +19,7 @@ _SUCCESS_CODE = 2000
 _RETRIED_STATUS = frozenset((408, 425, 429))
 _UNKNOWN_WORKLOAD = "no valid workload found"
 _LONGEST_REASON = 200
+_LONGEST_ANSWER = 64 * 1024
 
 
 class Answer(NamedTuple):
@@ -40,9 +42,12 @@ class LensClient:
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
         """Posts a JSON body and returns what the answer means; raises nothing that a network can cause."""
+        if sys.meta_path is None:
+            return Answer(delivered=False, retry=True, reason="the interpreter is being torn down")
         import requests  # imported by wandb already; not before the first request all the same
 
         limit = ANSWER_TIMEOUT_S if time_limit_s is None else min(ANSWER_TIMEOUT_S, time_limit_s)
+        deadline = time.monotonic() + limit
         try:
             response = self._open_session().post(
                 self.base_url + path,
@@ -50,10 +55,13 @@ class LensClient:
                 headers={"Content-Type": "application/json"},
                 timeout=(min(CONNECT_TIMEOUT_S, limit), limit),
                 allow_redirects=False,
+                stream=True,
             )
+            with response:
+                content = _read(response, deadline)
         except requests.RequestException as error:
             return Answer(delivered=False, retry=True, reason=_short(error))
-        return judge(response.status_code, response.headers, response.content)
+        return judge(response.status_code, response.headers, content)
 
     def _open_session(self) -> Any:
         if self._session is None:
@@ -70,6 +78,20 @@ class LensClient:
     def forget_connection(self) -> None:
         """In the child of a fork the connection is the parent's: it is neither used nor closed."""
         self._session = None
+
+
+def _read(response: Any, deadline: float) -> bytes:
+    """The body of an answer. The socket's timeout starts anew with each byte: a server that drips must not hold us."""
+    import requests
+
+    content = bytearray()
+    for byte in response.iter_content(1):
+        content += byte
+        if len(content) > _LONGEST_ANSWER:
+            break
+        if time.monotonic() > deadline:
+            raise requests.Timeout("the answer did not end in time")
+    return bytes(content)
 
 
 def judge(status: int, headers: Any, content: bytes) -> Answer:
