@@ -86,6 +86,8 @@ class _FlushMark:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.abandoned = False
+        # How much the sink had been given when the mark came to it; others may go on logging behind it.
+        self.accepted = 0
 
 
 class Worker:
@@ -223,19 +225,21 @@ class Worker:
         try:
             for _ in range(1 + len(self._queue) // _SLICE):
                 records, new_marks = self._take()
-                marks.extend(new_marks)
                 if records:
                     self.sink.accept(records)
                     time.sleep(_YIELD_S)
+                for mark in new_marks:
+                    mark.accepted = _settled(self.sink) + self.sink.pending()
+                    marks.append(mark)
             marks[:] = [mark for mark in marks if not mark.abandoned]
             delay = self.sink.work(bool(marks), time_limit_s)
         except Exception as error:  # the thread must live as long as the job
             diagnostics.report_failure("the %s sink" % self.sink.name, error)
             delay = _FLOWING_S
-        if self.sink.pending() == 0:
-            for mark in marks:
+        for mark in marks:
+            if _settled(self.sink) >= mark.accepted:
                 mark.done.set()
-            del marks[:]
+        marks[:] = [mark for mark in marks if not mark.done.is_set()]
         return delay
 
     def _take(self) -> Tuple[List[MetricsRecord], List[_FlushMark]]:
@@ -287,16 +291,21 @@ class FlushBudget:
             if self.left <= 0:
                 mark.abandoned = True
                 return False
-            settled = sink.delivered + sink.rejected + sink.dropped
+            settled = _settled(sink)
             began = time.monotonic()
             limit = min(_FLOWING_S, self.left)
             while not mark.done.wait(0.01) and time.monotonic() - began < limit:
-                if sink.delivered + sink.rejected + sink.dropped != settled:
+                if _settled(sink) != settled:
                     break
             else:
                 if not mark.done.is_set():
                     self.left -= time.monotonic() - began
         return True
+
+
+def _settled(sink: Sink) -> int:
+    """Of how much a sink knows what became."""
+    return sink.delivered + sink.rejected + sink.dropped
 
 
 def _size_in_memory(record: MetricsRecord) -> int:

@@ -89,6 +89,32 @@ def test_with_a_healthy_lens_everything_is_sent_however_much_it_is(
     assert "Primus Lens" not in training.stderr
 
 
+def test_a_thread_that_goes_on_logging_does_not_keep_the_job_from_ending(trainer: Trainer) -> None:
+    """As monitors do, in a daemon thread."""
+    training = trainer.run(
+        """
+        import threading, time, wandb
+        run = wandb.init(project="p")
+        from primus_lens_wandb_exporter import runtime
+        from primus_lens_wandb_exporter.records import MetricsRecord
+        exporter, own_run = runtime.start_run("r")
+        route = exporter.route(own_run)
+        def monitor():
+            i = 0
+            while True:
+                exporter.export(MetricsRecord(own_run, i, i, time.time(), {"a": i}, {"a": i}), route)
+                i += 1
+                time.sleep(0.0005)
+        threading.Thread(target=monitor, daemon=True).start()
+        time.sleep(1)
+        run.finish()
+        print("finished")
+        """,
+        timeout=60,
+    )
+    assert training.stdout == "finished\n"
+
+
 def test_without_finish_the_exit_delivers(trainer: Trainer, lens: Lens) -> None:
     training = trainer.run(SCRIPT)
     assert lens.scalars(trainer.workload) == scalars(training.history)
