@@ -8,7 +8,7 @@ from primus_lens_wandb_exporter import runtime
 from primus_lens_wandb_exporter.records import MetricsRecord
 
 calls = int(sys.argv[1])
-exporter, run = runtime.start_run("benchmark")
+exporter, run, _ = runtime.start_run("benchmark")
 route = exporter.route(run)
 began = time.perf_counter()
 for i in range(calls):

@@ -44,6 +44,19 @@ def debug_is_enabled() -> bool:
     return LOGGER.isEnabledFor(logging.DEBUG)
 
 
+class _Redaction(logging.Filter):
+    """Keeps secrets out of everything the exporter says: addresses and errors may hold them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        from .redaction import redact_text
+
+        record.msg, record.args = redact_text(record.getMessage()), ()
+        return True
+
+
+LOGGER.addFilter(_Redaction())
+
+
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever ``sys.stderr`` is at the time: notebooks and test runners replace it."""
 

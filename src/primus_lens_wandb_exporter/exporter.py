@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import diagnostics
-from .records import MetricsRecord, Run
+from .records import MetricsRecord, Record, Run
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -61,10 +61,10 @@ class Sink(Protocol):
     def takes_run(self, run: Run) -> bool:
         """Whether the records of this run are for this sink. Runs on the training thread: no I/O, no waiting."""
 
-    def weigh(self, record: MetricsRecord) -> int:
-        """For how much the record counts; nothing of it is for this sink when 0. Runs on the training thread."""
+    def weigh(self, record: Record) -> Optional[int]:
+        """For how much the record counts; None when it is not for this sink. Runs on the training thread."""
 
-    def accept(self, records: List[MetricsRecord]) -> None:
+    def accept(self, records: List[Record]) -> None:
         """Takes records over; from now on they are the sink's to count."""
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
@@ -76,6 +76,12 @@ class Sink(Protocol):
     def pending(self) -> int:
         """How much of what was accepted is neither delivered, rejected nor dropped."""
 
+    def work_done(self) -> int:
+        """A count that grows with everything that is settled, also with what the counters leave out."""
+
+    def work_left(self) -> int:
+        """How much more `work_done` grows until everything accepted so far is settled."""
+
     def reset_after_fork(self) -> None:
         """Forgets everything that the parent process goes on to deliver."""
 
@@ -86,8 +92,8 @@ class _FlushMark:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.abandoned = False
-        # How much the sink had been given when the mark came to it; others may go on logging behind it.
-        self.accepted = 0
+        # What `work_done` must reach: others may go on logging behind the mark.
+        self.settled_at = 0
 
 
 class Worker:
@@ -102,7 +108,7 @@ class Worker:
         """Back to an empty queue without a thread: at the start, and in the child of a fork."""
         # Re-entrant, and held for a few instructions only: a signal handler or a finaliser may log at any moment.
         self._lock = threading.RLock()
-        self._queue: Deque[Union[Tuple[MetricsRecord, int, int], _FlushMark]] = deque()
+        self._queue: Deque[Union[Tuple[Record, int, int], _FlushMark]] = deque()
         self._queued_bytes = 0
         self._received = 0
         self._taken = 0
@@ -118,10 +124,10 @@ class Worker:
         # While the thread lets records gather it is rung only when they become many.
         self._gathers = False
 
-    def put(self, record: MetricsRecord, size: int) -> None:
+    def put(self, record: Record, size: int) -> None:
         """Queues a record of ``size`` bytes. When the queue is full the oldest record goes, and is counted."""
         weight = self.sink.weigh(record)
-        if not weight:
+        if weight is None:
             return
         if sys.is_finalizing():
             # No other thread runs any more, and one may have been stopped while it held the lock.
@@ -168,7 +174,7 @@ class Worker:
         if sys.is_finalizing():
             self._lock = threading.RLock()
         with self._lock:
-            if not self._started and not self._queue and self.sink.pending() == 0:
+            if not self._started and not self._queue and not self.sink.work_left():
                 mark.done.set()
                 return mark
             self._queue.append(mark)
@@ -229,7 +235,7 @@ class Worker:
                     self.sink.accept(records)
                     time.sleep(_YIELD_S)
                 for mark in new_marks:
-                    mark.accepted = _settled(self.sink) + self.sink.pending()
+                    mark.settled_at = self.sink.work_done() + self.sink.work_left()
                     marks.append(mark)
             marks[:] = [mark for mark in marks if not mark.abandoned]
             delay = self.sink.work(bool(marks), time_limit_s)
@@ -237,13 +243,13 @@ class Worker:
             diagnostics.report_failure("the %s sink" % self.sink.name, error)
             delay = _FLOWING_S
         for mark in marks:
-            if _settled(self.sink) >= mark.accepted:
+            if self.sink.work_done() >= mark.settled_at:
                 mark.done.set()
         marks[:] = [mark for mark in marks if not mark.done.is_set()]
         return delay
 
-    def _take(self) -> Tuple[List[MetricsRecord], List[_FlushMark]]:
-        records: List[MetricsRecord] = []
+    def _take(self) -> Tuple[List[Record], List[_FlushMark]]:
+        records: List[Record] = []
         marks: List[_FlushMark] = []
         with self._lock:
             while self._queue and len(records) < _SLICE:
@@ -264,11 +270,11 @@ class Worker:
 
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
-        while self._queue or self.sink.pending():
+        while self._queue or self.sink.work_left():
             left = deadline - time.monotonic()
             delay = self._turn([_FlushMark()], max(0.05, left))
             # Without its import system the interpreter can do no more than write what is ready.
-            if left <= 0 or sys.meta_path is None:
+            if left <= 0 or not sys.meta_path:
                 return
             time.sleep(min(delay or 0.0, left))
 
@@ -291,11 +297,11 @@ class FlushBudget:
             if self.left <= 0:
                 mark.abandoned = True
                 return False
-            settled = _settled(sink)
+            done = sink.work_done()
             began = time.monotonic()
             limit = min(_FLOWING_S, self.left)
             while not mark.done.wait(0.01) and time.monotonic() - began < limit:
-                if _settled(sink) != settled:
+                if sink.work_done() != done:
                     break
             else:
                 if not mark.done.is_set():
@@ -303,13 +309,10 @@ class FlushBudget:
         return True
 
 
-def _settled(sink: Sink) -> int:
-    """Of how much a sink knows what became."""
-    return sink.delivered + sink.rejected + sink.dropped
-
-
-def _size_in_memory(record: MetricsRecord) -> int:
+def _size_in_memory(record: Record) -> int:
     """About how many bytes the record takes while it waits."""
+    if not isinstance(record, MetricsRecord):
+        return 50_000
     size = 300 + 150 * len(record.metrics)
     return size if record.data is record.metrics else size + 200 * len(record.data)
 
@@ -326,7 +329,7 @@ class Exporter:
         return tuple(worker for worker in self._workers if worker.sink.takes_run(run))
 
     @staticmethod
-    def export(record: MetricsRecord, route: Tuple[Worker, ...]) -> None:
+    def export(record: Record, route: Tuple[Worker, ...]) -> None:
         """Queues a record. Never blocks, never raises for a full queue."""
         size = _size_in_memory(record)
         for worker in route:
@@ -346,7 +349,7 @@ class Exporter:
                 began = time.monotonic()
                 worker.drain_here(began + self._budget.left)
                 self._budget.left -= time.monotonic() - began
-                settled = worker.sink.pending() == 0 and settled
+                settled = not worker.sink.work_left() and settled
         return settled
 
     def flush(self) -> bool:

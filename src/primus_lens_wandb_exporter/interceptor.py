@@ -10,33 +10,17 @@ import itertools
 import os
 import sys
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import diagnostics, runtime, steps
 from .records import MetricsRecord, convert
-from .steps import StepCounter
+from .run_tracker import RunTracker
 
 # Where the exporter keeps what it knows of a run: in the run's own __dict__, so that both end together.
-_STATE = "_primus_lens_run_state"
+_TRACKER = "_primus_lens_tracker"
 _WRAPPED = "_primus_lens_wrapped"
 _sequence = itertools.count()
 _generation = 0
-
-
-class _RunState:
-    """What the exporter remembers of one wandb run in one process."""
-
-    __slots__ = ("counter", "exporter", "generation", "route", "run")
-
-    def __init__(self, run_id: str, current_step: int) -> None:
-        self.counter = StepCounter(current_step)
-        self.enter_process(run_id)
-
-    def enter_process(self, run_id: str) -> None:
-        """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run = runtime.start_run(run_id)
-        self.route = self.exporter.route(self.run)
-        self.generation = _generation
 
 
 def patch_wandb(wandb: Any) -> None:
@@ -111,18 +95,22 @@ def _on_init(run: Any) -> None:
     # Disabled runs never pass Run.log: tracking is off.
     if run_class is None or not isinstance(run, run_class) or getattr(type(run), "log", None) is not run_class.log:
         return
-    if _STATE not in run.__dict__:
+    if _TRACKER not in run.__dict__:
         _take_up(run, _read_current_step(run))
     diagnostics.debug("intercepted wandb.init(): run %s", run.id)
 
 
 def _wrap_log(original: Any) -> Any:
     def log(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tracker = self.__dict__.get(_TRACKER)
         # Read before the call: afterwards the counter of a run that we did not see start has moved on.
-        current_step = None if _STATE in self.__dict__ else _read_current_step(self)
+        current_step = _read_current_step(self) if tracker is None else None
+        sample = tracker.latest_sample() if tracker is not None else None
+        if sample:
+            args, kwargs = _with_sample(sample, args, kwargs)
         result = original(self, *args, **kwargs)
         try:
-            _on_log(self, current_step, args, kwargs)
+            _on_log(self, current_step, sample, args, kwargs)
         except Exception as error:
             diagnostics.report_failure("recording a log call", error)
         return result
@@ -130,12 +118,28 @@ def _wrap_log(original: Any) -> Any:
     return log
 
 
-def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any) -> None:
-    state = wandb_run.__dict__.get(_STATE)
-    if state is None:
-        state = _take_up(wandb_run, current_step)
-    elif state.generation != _generation:
-        state.enter_process(state.run.run_id)
+def _with_sample(sample: Dict[str, float], args: Any, kwargs: Any) -> "Tuple[Any, Any]":
+    """The arguments of a log call with the system metrics in a copy of its data; what wandb will refuse stays as it is.
+
+    An empty call gets none: it would become a row of wandb's history.
+    """
+    data = args[0] if args else kwargs.get("data")
+    if not data or not isinstance(data, dict):
+        return args, kwargs
+    merged = {**sample, **data}
+    if args:
+        return (merged, *args[1:]), kwargs
+    return args, {**kwargs, "data": merged}
+
+
+def _on_log(
+    wandb_run: Any, current_step: Optional[int], sample: Optional[Dict[str, float]], args: Any, kwargs: Any
+) -> None:
+    tracker = wandb_run.__dict__.get(_TRACKER)
+    if tracker is None:
+        tracker = _take_up(wandb_run, current_step)
+    elif tracker.generation != _generation:
+        tracker.enter_process(tracker.run.run_id, _generation)
     if _is_ignored_by_wandb(wandb_run):
         return
     count = len(args)
@@ -144,17 +148,18 @@ def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any)
     commit = args[2] if count > 2 else kwargs.get("commit")
     timestamp = time.time()
     metrics, everything = convert(data)
-    step = state.counter.step_of_call(step, commit)
+    step = tracker.counter.step_of_call(step, commit)
     if step is None:
         if metrics is everything:
             everything = dict(metrics)
         metrics = {}
-    record = MetricsRecord(state.run, next(_sequence), step, timestamp, metrics, everything)
-    state.exporter.export(record, state.route)
+    record = MetricsRecord(tracker.run, next(_sequence), step, timestamp, metrics, everything)
+    tracker.exporter.export(record, tracker.route)
+    if timestamp >= tracker.look_again_at:
+        tracker.look_again(wandb_run)
     if diagnostics.debug_is_enabled():
-        diagnostics.debug(
-            "intercepted wandb.log(): run %s, step %s, %d values", state.run.run_id, step, len(everything)
-        )
+        run_id = tracker.run.run_id
+        diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", run_id, step, len(everything))
         diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))
 
 
@@ -165,8 +170,9 @@ def _wrap_finish(original: Any) -> Any:
         result = original(self, *args, **kwargs)
         if flushing is not None:
             try:
-                state, marks = flushing
-                state.exporter.wait_for_flush(marks)
+                tracker, marks = flushing
+                tracker.exporter.wait_for_flush(marks)
+                tracker.end()
             except Exception as error:
                 diagnostics.report_failure("flushing at the end of a run", error)
         return result
@@ -176,21 +182,23 @@ def _wrap_finish(original: Any) -> Any:
 
 def _begin_flush(wandb_run: Any) -> Any:
     try:
-        state = wandb_run.__dict__.get(_STATE)
-        if state is None or state.generation != _generation:
+        tracker = wandb_run.__dict__.get(_TRACKER)
+        if tracker is None or tracker.generation != _generation:
             return None
-        diagnostics.debug("intercepted the end of run %s", state.run.run_id)
-        return state, state.exporter.request_flush()
+        diagnostics.debug("intercepted the end of run %s", tracker.run.run_id)
+        tracker.look_again(wandb_run, run_ends=True)
+        return tracker, tracker.exporter.request_flush()
     except Exception as error:
         diagnostics.report_failure("flushing at the end of a run", error)
         return None
 
 
-def _take_up(wandb_run: Any, current_step: Optional[int]) -> _RunState:
+def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
     if current_step is None:
         current_step = int(wandb_run.starting_step)
-    state = wandb_run.__dict__[_STATE] = _RunState(str(wandb_run.id), current_step)
-    return state
+    tracker = wandb_run.__dict__[_TRACKER] = RunTracker(str(wandb_run.id), current_step, _generation)
+    tracker.report_detection(wandb_run)
+    return tracker
 
 
 def _read_current_step(wandb_run: Any) -> Optional[int]:

@@ -50,6 +50,19 @@ class MetricsRecord(NamedTuple):
     data: Dict[str, Any]
 
 
+class DetectionRecord(NamedTuple):
+    """What a run uses, as far as the training thread can tell; ``make_body`` gathers the rest on the sink's thread.
+
+    It returns the body of ``POST /wandb/detection``.
+    """
+
+    run: Run
+    make_body: Callable[[], Dict[str, Any]]
+
+
+Record = Union[MetricsRecord, DetectionRecord]
+
+
 def convert(data: "Mapping[str, Any]") -> Tuple[Dict[str, Number], Dict[str, Any]]:
     """Splits what was logged into ``(metrics, data)``, the two dicts of a `MetricsRecord`."""
     metrics: Dict[str, Number] = {}

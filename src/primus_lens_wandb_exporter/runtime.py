@@ -4,7 +4,7 @@ import binascii
 import os
 import shlex
 import sys
-from typing import Any, Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from . import diagnostics, identity
 from .exporter import Counters, Exporter, FlushBudget, Sink
@@ -16,10 +16,14 @@ from .sinks.jsonl import JsonlSink, path_of
 from .sinks.lens_api import LensSink
 from .sinks.lens_client import LensClient
 
+if TYPE_CHECKING:
+    from .system_metrics import SystemSampler
+
 _MEGABYTE = 1e6
 
 _exporters: Dict[Settings, Exporter] = {}
 _budget: Any = None
+_sampler: "Optional[SystemSampler]" = None
 _writer = ""
 
 
@@ -31,20 +35,29 @@ def read_settings() -> Settings:
     return settings
 
 
-def start_run(run_id: str) -> Tuple[Exporter, Run]:
-    """Returns what a run needs to be recorded in this process; equal settings share an exporter."""
-    global _budget, _writer
+def start_run(run_id: str) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
+    """Returns what a run needs to be recorded in this process; equal settings share an exporter.
+
+    The sampler is there, and started, only where system metrics are asked for.
+    """
+    global _budget, _sampler, _writer
     settings = read_settings()
     if _budget is None:
         _budget = FlushBudget(settings.flush_timeout_s)
     if not _writer:
         _flush_with_multiprocessing()
         _writer = binascii.hexlify(os.urandom(6)).decode("ascii")
+    if settings.enhance_metrics:
+        if _sampler is None:
+            from .system_metrics import SystemSampler
+
+            _sampler = SystemSampler(settings.system_interval_s)
+        _sampler.start()
     exporter = _exporters.get(settings)
     if exporter is None:
         exporter = _exporters[settings] = _make_exporter(settings, _budget)
     run = Run(run_id, identity.read_identity(), identity.read_place(), _writer)
-    return exporter, run
+    return exporter, run, _sampler if settings.enhance_metrics else None
 
 
 def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
@@ -72,6 +85,8 @@ def _ignore(run: Run, sequences: List[int]) -> None:
 
 def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
+    if _sampler is not None:
+        _sampler.shut_down()
     for settings, exporter in _exporters.items():
         exporter.flush()
         for name, counters in exporter.counters().items():
@@ -107,6 +122,8 @@ def reset_after_fork() -> None:
     _writer = ""
     if _budget is not None:
         _budget.renew()
+    if _sampler is not None:
+        _sampler.reset_after_fork()
     for exporter in _exporters.values():
         exporter.reset_after_fork()
 

@@ -17,6 +17,7 @@ MAXIMUM_BATCH_SIZE = 500
 DEFAULT_FLUSH_INTERVAL_S = 1.0
 DEFAULT_FLUSH_TIMEOUT_S = 5.0
 DEFAULT_BUFFER_MB = 64.0
+DEFAULT_SYSTEM_INTERVAL_S = 5.0
 
 _TRUE = frozenset(("true", "1", "yes", "on"))
 _FALSE = frozenset(("false", "0", "no", "off"))
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     flush_interval_s: float = DEFAULT_FLUSH_INTERVAL_S
     flush_timeout_s: float = DEFAULT_FLUSH_TIMEOUT_S
     buffer_mb: float = DEFAULT_BUFFER_MB
+    system_interval_s: float = DEFAULT_SYSTEM_INTERVAL_S
 
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
@@ -56,6 +58,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         flush_interval_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_INTERVAL", _positive, DEFAULT_FLUSH_INTERVAL_S),
         flush_timeout_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S),
         buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
+        system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
     )
 
 
@@ -66,9 +69,7 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
     try:
         return parse(text)
     except ValueError as error:
-        from .redaction import redact_text  # an address may hold a password
-
-        diagnostics.warn_once(("setting", name, text), "%s=%r %s; using %s", name, redact_text(text), error, default)
+        diagnostics.warn_once(("setting", name, text), "%s=%r %s; using %s", name, text, error, default)
         return default
 
 

@@ -97,7 +97,7 @@ def test_a_thread_that_goes_on_logging_does_not_keep_the_job_from_ending(trainer
         run = wandb.init(project="p")
         from primus_lens_wandb_exporter import runtime
         from primus_lens_wandb_exporter.records import MetricsRecord
-        exporter, own_run = runtime.start_run("r")
+        exporter, own_run, _ = runtime.start_run("r")
         route = exporter.route(own_run)
         def monitor():
             i = 0

@@ -49,7 +49,7 @@ def test_forks_while_other_threads_log_do_not_deadlock(faulty: FaultyLens, fault
         from primus_lens_wandb_exporter import runtime
         from primus_lens_wandb_exporter.records import MetricsRecord
         import wandb  # installs the fork handler
-        exporter, run = runtime.start_run("r")
+        exporter, run, _ = runtime.start_run("r")
         route = exporter.route(run)
         stop = threading.Event()
         def work(thread):
@@ -73,7 +73,7 @@ def test_forks_while_other_threads_log_do_not_deadlock(faulty: FaultyLens, fault
             held.wait(10)
             child = os.fork()
             if child == 0:
-                child_exporter, child_run = runtime.start_run("child")
+                child_exporter, child_run, _ = runtime.start_run("child")
                 record = MetricsRecord(child_run, 0, 0, time.time(), {"b": 1}, {"b": 1})
                 child_exporter.export(record, child_exporter.route(child_run))
                 os._exit(0 if child_exporter.flush() else 1)

@@ -61,7 +61,7 @@ def test_logging_from_a_signal_handler(trainer: Trainer) -> None:
         import wandb
         from primus_lens_wandb_exporter import interceptor, runtime
         from primus_lens_wandb_exporter.records import MetricsRecord
-        exporter, run = runtime.start_run("r")
+        exporter, run, _ = runtime.start_run("r")
         route, count = exporter.route(run), itertools.count()
         def log(value):
             number = next(count)
@@ -155,7 +155,7 @@ def test_records_of_a_finaliser_at_the_very_end_reach_the_mirror(trainer: Traine
         from primus_lens_wandb_exporter.records import MetricsRecord
         class Tracker:
             def __init__(self):
-                self.exporter, self.run = runtime.start_run("r")
+                self.exporter, self.run, _ = runtime.start_run("r")
                 self.route = self.exporter.route(self.run)
             def log(self, step, record=MetricsRecord, now=time.time()):
                 self.exporter.export(record(self.run, step, step, now, {"a": step}, {"a": step}), self.route)
@@ -180,7 +180,7 @@ def test_logging_at_exit_without_a_thread_to_start(trainer: Trainer) -> None:
         """
         import atexit, time
         def first_record_of_the_process():
-            exporter, run = runtime.start_run("r")
+            exporter, run, _ = runtime.start_run("r")
             exporter.export(MetricsRecord(run, 0, 0, time.time(), {"a": 1}, {"a": 1}), exporter.route(run))
         import wandb  # registers the exporter's exit handler
         from primus_lens_wandb_exporter import runtime
@@ -201,7 +201,7 @@ def test_memory_stays_flat_without_the_garbage_collector(trainer: Trainer) -> No
         from primus_lens_wandb_exporter import runtime
         from primus_lens_wandb_exporter.records import MetricsRecord, convert
         gc.disable()
-        exporter, run = runtime.start_run("r")
+        exporter, run, _ = runtime.start_run("r")
         route = exporter.route(run)
         def log(count):
             for i in range(count):
@@ -226,14 +226,16 @@ def test_hundreds_of_runs_in_one_process_leave_nothing_behind(trainer: Trainer, 
         """
         import gc, os, threading
         import wandb
-        from primus_lens_wandb_exporter import interceptor, runtime
+        from primus_lens_wandb_exporter.records import MetricsRecord
+        from primus_lens_wandb_exporter.run_tracker import RunTracker
 
         def one_run(number):
-            state = interceptor._RunState("run%d" % number, 0)
+            tracker = RunTracker("run%d" % number, 0, 0)
             for step in range(5):
-                record = interceptor.MetricsRecord(state.run, step, step, 1.0, {"a": step}, {"a": step})
-                state.exporter.export(record, state.route)
-            assert state.exporter.flush()
+                record = MetricsRecord(tracker.run, step, step, 1.0, {"a": step}, {"a": step})
+                tracker.exporter.export(record, tracker.route)
+            assert tracker.exporter.flush()
+            tracker.end()
 
         def left():
             gc.collect()

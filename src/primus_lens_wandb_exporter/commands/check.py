@@ -22,6 +22,7 @@ _VARIABLES = {
     "PRIMUS_LENS_WANDB_SAVE_LOCAL": "save_local",
     "PRIMUS_LENS_WANDB_OUTPUT_PATH": "output_path",
     "PRIMUS_LENS_WANDB_ENHANCE_METRICS": "enhance_metrics",
+    "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "system_interval_s",
     "PRIMUS_LENS_WANDB_DEBUG": "debug",
     "PRIMUS_LENS_WANDB_BATCH_SIZE": "batch_size",
     "PRIMUS_LENS_WANDB_FLUSH_INTERVAL": "flush_interval_s",

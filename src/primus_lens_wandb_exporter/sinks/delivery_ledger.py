@@ -48,6 +48,8 @@ class DeliveryLedger:
 
     def acknowledge(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
         """Notes that Lens has taken these calls."""
+        if not sequences:
+            return
         line = {"writer": run.writer, "run_id": run.run_id, "acknowledged": merge_ranges([n, n] for n in sequences)}
         self._append(mirror_path, line)
 

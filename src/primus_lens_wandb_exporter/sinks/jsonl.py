@@ -15,7 +15,8 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from .. import diagnostics
 from ..identity import Place
-from ..records import MetricsRecord, Run
+from ..records import MetricsRecord, Record, Run
+from ..redaction import redact_value
 from .delivery_ledger import DeliveryLedger
 
 FILE_NAME = "wandb_metrics.jsonl"
@@ -59,13 +60,14 @@ class JsonlSink:
     def takes_run(self, run: Run) -> bool:
         return True
 
-    def weigh(self, record: MetricsRecord) -> int:
-        return 1
+    def weigh(self, record: Record) -> Optional[int]:
+        return 1 if isinstance(record, MetricsRecord) else None
 
-    def accept(self, records: List[MetricsRecord]) -> None:
+    def accept(self, records: List[Record]) -> None:
         lines: List[bytes] = []
         path, size = "", 0
         for record in records:
+            assert isinstance(record, MetricsRecord)
             line = encode_line(record)
             record_path = path_of(self._output_path, record.run.place)
             self._ledger.introduce(record_path, record.run)
@@ -138,6 +140,12 @@ class JsonlSink:
     def pending(self) -> int:
         return sum(chunk.calls for chunk in list(self._unwritten))
 
+    def work_done(self) -> int:
+        return self.delivered + self.dropped
+
+    def work_left(self) -> int:
+        return self.pending()
+
     def reset_after_fork(self) -> None:
         # The descriptors stay usable: appends of parent and child do not mix.
         self._unwritten.clear()
@@ -146,6 +154,8 @@ class JsonlSink:
 
 def encode_line(record: MetricsRecord) -> bytes:
     data = dict(record.data)
+    if record.data is not record.metrics:
+        data.update((name, redact_value(name, value)) for name, value in data.items() if isinstance(value, str))
     data[MARKER] = True
     line = {
         "timestamp": record.timestamp,

@@ -1,15 +1,17 @@
 """Delivers metrics to the Lens telemetry-processor: gathers them into requests, sends, retries, gives up, counts."""
 
+import json
 import random
 import time
 from collections import deque
 from typing import Callable, Deque, List, Optional
 
 from .. import diagnostics
-from ..records import MetricsRecord, Run
+from ..records import DetectionRecord, MetricsRecord, Record, Run
 from .lens_batches import Request, StepBatcher
 from .lens_client import Answer, LensClient
 
+DETECTION_PATH = "/wandb/detection"
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 # A request on which the server failed this often steps behind the others; when those arrive and it goes on failing,
@@ -53,6 +55,8 @@ class LensSink:
         self._next_attempt = 0.0
         self._was_urgent = False
         self._deliveries = 0
+        self._detections_left = 0
+        self._detections_done = 0
         self.delivered = 0
         self._refused = 0
         self.dropped = 0
@@ -71,16 +75,28 @@ class LensSink:
             )
         return run.identity.is_known
 
-    def weigh(self, record: MetricsRecord) -> int:
-        return len(record.metrics)
+    def weigh(self, record: Record) -> Optional[int]:
+        if isinstance(record, MetricsRecord):
+            return len(record.metrics) or None
+        return 0
 
     def pending(self) -> int:
         return self._batcher.pending_metrics + self._backlog_metrics
 
-    def accept(self, records: List[MetricsRecord]) -> None:
+    def work_done(self) -> int:
+        # A detection counts for one: it has no metrics, and a flush waits for it too.
+        return self.delivered + self.rejected + self.dropped + self._detections_done
+
+    def work_left(self) -> int:
+        return self.pending() + self._detections_left
+
+    def accept(self, records: List[Record]) -> None:
         now = time.monotonic()
         for record in records:
-            self._batcher.add(record, now)
+            if isinstance(record, MetricsRecord):
+                self._batcher.add(record, now)
+            else:
+                self._accept_detection(record)
         self._enqueue(self._batcher.take_due(now, urgent=False, full_only=bool(self._backlog)))
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
@@ -96,6 +112,18 @@ class LensSink:
         if not self._backlog:
             return self._batcher.seconds_until_due(time.monotonic())
         return max(0.0, self._next_attempt - time.monotonic())
+
+    def _accept_detection(self, record: DetectionRecord) -> None:
+        body = record.make_body()
+        hints = body["hints"]
+        self._detections_left += 1
+        encoded = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+        self._enqueue([Request(DETECTION_PATH, encoded, 0, record.run, [])])
+        diagnostics.debug(
+            "✓ Detection data queued for reporting: frameworks %s, confidence %s",
+            ", ".join(hints["possible_frameworks"]) or "none",
+            hints["confidence"],
+        )
 
     def _enqueue(self, requests: List[Request]) -> None:
         for request in requests:
@@ -114,25 +142,28 @@ class LensSink:
         request = self._backlog.popleft()
         self._backlog_bytes -= len(request.body)
         self._backlog_metrics -= request.metric_count
+        if request.path == DETECTION_PATH:
+            self._detections_left -= 1
+            self._detections_done += 1
         return request
 
     def _send_oldest(self, time_limit_s: Optional[float]) -> None:
         request = self._backlog[0]
         answer = self._client.post(request.path, request.body, time_limit_s)
         if answer.delivered:
+            self._acknowledge(request.run, request.sequences)
             self._remove_oldest()
             self.delivered += request.metric_count
             self._deliveries += 1
-            self._acknowledge(request.run, request.sequences)
             self._attempts = 0
-            diagnostics.debug("✓ Metrics data reported: %d metrics of run %s", request.metric_count, request.run.run_id)
+            diagnostics.debug("✓ Reported: %s of run %s", _describe(request), request.run.run_id)
         elif not answer.retry or self._is_poison(request, answer):
             self._remove_oldest()
             self._refused += request.metric_count
             diagnostics.warn_once(
                 ("lens refused", answer.reason),
-                "Lens refused %d metrics of run %s: %s. Training goes on; they are not sent again",
-                request.metric_count,
+                "Lens refused %s of run %s: %s. Training goes on; nothing of it is sent again",
+                _describe(request),
                 request.run.run_id,
                 answer.reason,
             )
@@ -163,3 +194,7 @@ class LensSink:
             delay = random.uniform(0.0, ceiling)
         self._attempts += 1
         self._next_attempt = time.monotonic() + delay
+
+
+def _describe(request: Request) -> str:
+    return "the detection" if request.path == DETECTION_PATH else "%d metrics" % request.metric_count

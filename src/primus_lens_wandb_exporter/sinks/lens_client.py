@@ -42,7 +42,7 @@ class LensClient:
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
         """Posts a JSON body and returns what the answer means; raises nothing that a network can cause."""
-        if sys.meta_path is None:
+        if not sys.meta_path:
             return Answer(delivered=False, retry=True, reason="the interpreter is being torn down")
         import requests  # imported by wandb already; not before the first request all the same
 

@@ -1,0 +1,29 @@
+"""Makes the whole body of `POST /wandb/detection`. Runs on the exporter's thread."""
+
+import sys
+from typing import Any, Dict
+
+from ..identity import Identity
+from . import loaded
+from .evidence import gather_evidence
+from .facts import Facts
+from .hints import find_frameworks, make_hints
+
+
+def build_detection(
+    facts: Facts, identity: Identity, timestamp: float, modules: "loaded.Modules" = sys.modules
+) -> Dict[str, Any]:
+    """The detection of a run; ``timestamp`` is in seconds since 1970. Reads files below /sys, /proc and /opt/rocm."""
+    finding = find_frameworks(facts)
+    return {
+        "source": "wandb",
+        "type": "framework_detection_raw",
+        "version": "1.0",
+        "workload_uid": identity.workload_uid,
+        "pod_uid": identity.pod_uid,
+        "pod_name": identity.pod_name,
+        "namespace": identity.namespace,
+        "evidence": gather_evidence(facts, finding, modules),
+        "hints": make_hints(finding),
+        "timestamp": float(timestamp),
+    }
