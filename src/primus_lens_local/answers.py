@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from fastapi.responses import JSONResponse
 
@@ -11,14 +11,72 @@ UNIDENTIFIED = "either workload_uid or pod_name is required"
 _CODE_OK = 2000
 
 
+ACCEPTED_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "message": {"type": "string"},
+        "count": {"type": "integer"},
+        "workloads_count": {"type": "integer"},
+        "success_count": {"type": "integer"},
+    },
+    "required": ["message", "count", "workloads_count", "success_count"],
+}
+_PART_SCHEMA = {
+    "type": "object",
+    "properties": {"success": {"type": "boolean"}, "data": ACCEPTED_SCHEMA, "error": {"type": "string"}},
+    "required": ["success"],
+}
+BATCH_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "message": {"type": "string"},
+        "results": {
+            "type": "object",
+            "properties": dict.fromkeys(("detection", "metrics", "logs"), _PART_SCHEMA),
+            "additionalProperties": False,
+        },
+    },
+    "required": ["message", "results"],
+}
+_FAILURES = {
+    400: f"`{INVALID_FORMAT}`, or `{UNIDENTIFIED}`",
+    401: "the bearer token is missing or wrong (where the server asks for one)",
+    413: "the body is larger than 32 MB",
+    500: "`failed to process …`: the database refuses a text with U+0000 or an id over 256 characters, or is full",
+}
+
+
+def responses(data: dict[str, Any]) -> dict[Union[int, str], dict[str, Any]]:
+    """Describe the answers of an endpoint, for OpenAPI; `data` is the schema of what 200 carries."""
+    described: dict[Union[int, str], dict[str, Any]] = {200: _described("stored", data)}
+    for status, why in _FAILURES.items():
+        described[status] = _described(why, {"type": "null"})
+    return described
+
+
+def _described(why: str, data: dict[str, Any]) -> dict[str, Any]:
+    meta = {"code": {"type": "integer"}, "message": {"type": "string"}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "meta": {"type": "object", "properties": meta, "required": list(meta)},
+            "data": data,
+            "tracing": {"type": "null"},
+        },
+        "required": ["meta", "data", "tracing"],
+        "additionalProperties": False,
+    }
+    return {"description": why, "content": {"application/json": {"schema": schema}}}
+
+
 def ok(data: dict[str, Any]) -> JSONResponse:
     """Answer 200 with `data`."""
-    return JSONResponse(_envelope(_CODE_OK, "OK", data))
+    return JSONResponse(envelope(_CODE_OK, "OK", data))
 
 
 def failure(status: int, message: str) -> JSONResponse:
     """Answer `status` with a message and no data."""
-    return JSONResponse(_envelope(status, message, None), status_code=status)
+    return JSONResponse(envelope(status, message), status_code=status)
 
 
 def accepted(kind: str, count: int) -> dict[str, Any]:
@@ -26,5 +84,6 @@ def accepted(kind: str, count: int) -> dict[str, Any]:
     return {"message": f"{kind} reported successfully", "count": count, "workloads_count": 1, "success_count": 1}
 
 
-def _envelope(code: int, message: str, data: Optional[dict[str, Any]]) -> dict[str, Any]:
+def envelope(code: int, message: str, data: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+    """Return the body of an answer."""
     return {"meta": {"code": code, "message": message}, "data": data, "tracing": None}

@@ -6,6 +6,7 @@ Imports only the standard library until the arguments are read, so that a missin
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Optional, Sequence
 
@@ -19,6 +20,11 @@ Read it back:
   curl 'http://127.0.0.1:8080/api/v1/workloads/my-experiment/metrics/data?metrics=all'
 The whole API: http://127.0.0.1:8080/api/docs
 """
+_TOKEN_VARIABLE = "PRIMUS_LENS_API_TOKEN"
+_OPEN_TO_ALL = (
+    "primus-lens-local: warning: everybody who reaches this address can read and write. "
+    f"Set {_TOKEN_VARIABLE} (here and for the training jobs) to ask for a token"
+)
 _INSTALL = 'pip install "primus-lens-wandb-exporter[local]"'
 
 
@@ -29,15 +35,21 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return _fail(f"the local Lens needs Python 3.9 or newer, this is {sys.version.split()[0]}")
     try:
         from primus_lens_local.database import DatabaseError, default_database
-        from primus_lens_local.listening import AddressError, bind, serve
+        from primus_lens_local.listening import AddressError, bind, is_loopback, serve
         from primus_lens_local.server import create_app
     except ImportError as error:
         return _fail(f"the local Lens needs packages that are not installed ({error}). Install them with: {_INSTALL}")
+    token = options.token if options.token is not None else os.environ.get(_TOKEN_VARIABLE, "")
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        return _fail("the token can only have printable ASCII characters, without spaces")
     try:
-        app = create_app(options.database or default_database())
         listener = bind(options.host, options.port)
+        on_loopback = is_loopback(listener)
+        app = create_app(options.database or default_database(), token or None, on_loopback)
     except (DatabaseError, AddressError) as error:
         return _fail(str(error))
+    if not (token or on_loopback):
+        print(_OPEN_TO_ALL, file=sys.stderr, flush=True)
     serve(app, listener)
     return 0
 
@@ -63,8 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--database",
-        metavar="PATH",
-        help="SQLite file (or sqlite:/// URL) that keeps the data (default: lens.db in your user data directory)",
+        metavar="PATH_OR_URL",
+        help="SQLite file, or postgresql+psycopg://user:password@host/database, that keeps the data "
+        "(default: lens.db in your user data directory)",
+    )
+    serve.add_argument(
+        "--token",
+        help="what programs must send as a bearer token, and browsers once as /?token=… "
+        f"(default: {_TOKEN_VARIABLE}, which other users of the machine cannot see in the list of processes)",
     )
     return parser
 

@@ -6,7 +6,7 @@ Only shapes live here; what a request does is the store's business.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from primus_lens_local.decoding import ANY, BOOL, FLOAT64, INT64, STRING, List, Map, Struct, parse
 
@@ -101,9 +101,13 @@ class Sender:
         """The workload this belongs to. The cluster looks a pod up; here a pod alone is its own workload."""
         return self.workload_uid or self.pod_name
 
+    @property
+    def pod(self) -> str:
+        """What names the pod."""
+        return self.pod_uid or self.pod_name
 
-@dataclass(frozen=True)
-class Metric:
+
+class Metric(NamedTuple):
     """One value of one step; `timestamp` is in seconds since 1970."""
 
     name: str

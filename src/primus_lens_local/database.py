@@ -1,4 +1,4 @@
-"""Where the data lives: from what the user typed to an engine whose tables exist."""
+"""Where the data lives: from what the user typed to an engine whose tables are those of this version."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from primus_lens_local.tables import Base
+from primus_lens_local.schema import SchemaError, upgrade
 
 _LOCK_WAIT_SECONDS = 30
+_CONNECT_SECONDS = 10
+_DRIVER = "postgresql+psycopg"
+_ADVICE = (
+    "Give --database a writable SQLite file, for example --database ./lens.db, or a PostgreSQL URL: "
+    f"{_DRIVER}://user:password@host/database"
+)
+_INSTALL_DRIVER = 'PostgreSQL needs psycopg: pip install "psycopg[binary]"'
 
 
 class DatabaseError(Exception):
@@ -32,49 +39,95 @@ def database_url(location: str) -> URL:
     try:
         url = make_url(location)
     except ArgumentError as error:
-        raise DatabaseError(_unusable(location, "this is not a database URL")) from error
+        raise _unusable(location, "this is not a database URL") from error
+    if url.get_backend_name() == "postgresql":
+        return url.set(drivername=_DRIVER)
     if url.get_backend_name() != "sqlite":
-        raise DatabaseError(_unusable(location, f"{url.get_backend_name()} is not supported"))
+        raise _unusable(_shown(url), f"{url.get_backend_name()} is not supported")
     if url.database in (None, "", ":memory:"):
-        raise DatabaseError(_unusable(location, "the local Lens keeps its data in a file"))
+        raise _unusable(location, "the local Lens keeps its data in a file")
     return url
 
 
 def open_database(location: str) -> Engine:
-    """Open the database at `location`, creating the file, its folder and the tables where they are missing."""
+    """Open the database at `location`; make what is missing and bring older tables up to this version."""
     url = database_url(location)
-    path = Path(url.database or "")
-    if path.is_dir():
-        raise DatabaseError(_unusable(str(path), "it is a directory"))
+    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseError(_unusable(str(path), f"its folder cannot be created ({error.strerror})")) from error
-    engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT_SECONDS}, json_serializer=compact_json)
-    event.listen(engine, "connect", _configure_sqlite)
-    try:
-        Base.metadata.create_all(engine)
-    except SQLAlchemyError as error:
+        upgrade(engine)
+    except (SQLAlchemyError, SchemaError) as error:
         engine.dispose()
         reason = str(getattr(error, "orig", None) or error)
-        raise DatabaseError(_unusable(str(path), reason)) from error
+        raise _unusable(_shown(url), " ".join(reason.split())) from error
     return engine
+
+
+def for_writing(engine: Engine) -> Engine:
+    """Return the same engine for transactions that write: one at a time, also among several servers."""
+    return engine.execution_options(primus_lens_writes=True)
 
 
 def compact_json(value: Any) -> str:
     """Serialise without spaces or ASCII escapes; refuse NaN, which no database would read back."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode_json(value)
+
+
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(url.database or "")
+    if path.is_dir():
+        raise _unusable(str(path), "it is a directory")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(str(path), f"its folder cannot be created ({error.strerror})") from error
+    engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT_SECONDS}, json_serializer=compact_json)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        engine = create_engine(
+            url,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+            json_serializer=compact_json,
+            pool_pre_ping=True,
+        )
+    except (ImportError, NoSuchModuleError) as error:
+        raise _unusable(_shown(url), _INSTALL_DRIVER) from error
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # Python's own transaction control leaves CREATE TABLE and reads outside of transactions: `_begin_sqlite` does it.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA cache_size=-65536")
     cursor.close()
 
 
-def _unusable(location: str, reason: str) -> str:
-    return (
-        f"cannot use the database {location}: {reason}. "
-        "Give --database a writable SQLite file, for example --database ./lens.db"
-    )
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("primus_lens_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("primus_lens_writes"):
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('primus_lens_local'))")
+
+
+def _shown(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return url.database or ""
+    return url.render_as_string(hide_password=True)
+
+
+def _unusable(location: str, reason: str) -> DatabaseError:
+    return DatabaseError(f"cannot use the database {location}: {reason.rstrip('.')}. {_ADVICE}")

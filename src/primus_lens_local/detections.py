@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, false, select
 
+from primus_lens_local import queries
 from primus_lens_local.tables import FrameworkDetection
 
 _WRAPPER_PRIORITY = ("primus",)
@@ -23,7 +24,8 @@ def framework_detection(engine: Engine, workload_uid: str) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     times: list[int] = []
     columns = (FrameworkDetection.evidence, FrameworkDetection.hints, FrameworkDetection.time_ms)
-    query = select(*columns).where(FrameworkDetection.workload_uid == workload_uid).order_by(FrameworkDetection.id)
+    is_of_workload = false() if queries.holds_nul(workload_uid) else FrameworkDetection.workload_uid == workload_uid
+    query = select(*columns).where(is_of_workload).order_by(FrameworkDetection.id)
     with engine.connect() as connection:
         for new_evidence, new_hints, time_ms in connection.execute(query):
             evidence = _merged(evidence, new_evidence)

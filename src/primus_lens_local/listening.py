@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import socket
 import sys
 from types import FrameType
 from typing import NoReturn, Optional
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 import uvicorn
 from fastapi import FastAPI
@@ -37,11 +43,17 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def is_loopback(listener: socket.socket) -> bool:
+    """Return whether only this machine reaches a bound socket."""
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+
+
 def serve(app: FastAPI, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, then leave with SystemExit(0) once open requests are answered."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it has shut down: it ends here, as a success.
         signal.signal(number, _exit_cleanly)
+    _allow_many_connections()
     config = uvicorn.Config(
         app,
         access_log=False,
@@ -57,6 +69,13 @@ class _AnnouncingServer(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started and sockets:
             print(f"Primus Lens (local) is listening on {_url(sockets[0])}", flush=True)
+
+
+def _allow_many_connections() -> None:
+    """Use all the descriptors the system allows: a thousand idle connections must not shut out the others."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _exit_cleanly(_number: int, _frame: Optional[FrameType]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Reads of training metrics, in the shapes of the query API.
+"""What there is: sources, metrics, runs and workloads, from the summaries. The points themselves are in `points`.
 
 A point of time is in milliseconds since 1970, as the sender reported it. Every query takes `Filters`.
 """
@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Iterator, Optional, Union
 
-from sqlalchemy import ColumnElement, Connection, Engine, Text, distinct, func, select, true, type_coerce
+from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, distinct, false, func, select
 
-from primus_lens_local.store import RESERVED_NAMES
-from primus_lens_local.tables import FrameworkDetection, TrainingPerformance, WandbLog
+from primus_lens_local.decoding import INT64_MAX
+from primus_lens_local.tables import FrameworkDetection, MetricSummary, RunSummary, TrainingPerformance, WandbLog
 
 _Row = TrainingPerformance
 _ROWS_PER_FETCH = 1000
@@ -28,107 +28,85 @@ class Filters:
     start_ms: Optional[int] = None
     end_ms: Optional[int] = None
 
-    def conditions(self, workload_uid: str) -> list[ColumnElement[bool]]:
-        """Return the SQL conditions; a row passes if any of its metrics can lie between start and end."""
-        conditions: list[ColumnElement[bool]] = [_Row.workload_uid == workload_uid]
-        if self.data_source is not None:
-            conditions.append(_Row.data_source == self.data_source)
-        if self.run_id is not None:
-            conditions.append(_Row.run_id == self.run_id)
-        if self.start_ms is not None:
-            conditions.append(_Row.last_time_ms >= self.start_ms)
-        if self.end_ms is not None:
-            conditions.append(_Row.first_time_ms <= self.end_ms)
-        return conditions
+    @property
+    def has_times(self) -> bool:
+        """Only some of the time is asked for."""
+        return self.start_ms is not None or self.end_ms is not None
 
     def admits(self, time_ms: int) -> bool:
         """Return whether a single point lies between start and end."""
         return (self.start_ms is None or self.start_ms <= time_ms) and (self.end_ms is None or time_ms <= self.end_ms)
 
+    def of_runs(self, workload_uid: str) -> list[ColumnElement[bool]]:
+        """Return the SQL conditions on summaries of runs; a run passes if any of its metrics can."""
+        conditions = _identified(RunSummary, workload_uid, self)
+        if self.start_ms is not None:
+            conditions.append(RunSummary.last_time_ms >= self.start_ms)
+        if self.end_ms is not None:
+            conditions.append(RunSummary.first_time_ms <= self.end_ms)
+        return conditions
 
-@dataclass(frozen=True)
-class Point:
-    """One value of one metric."""
+    def of_steps(self, connection: Connection, workload_uid: str) -> list[ColumnElement[bool]]:
+        """Return the SQL conditions on steps; a step passes if any of its metrics can lie between start and end.
 
-    metric_name: str
-    value: float
-    timestamp: int
-    iteration: int
-    data_source: str
-    run_id: str
+        With times, they let the database search its index by run and time.
+        """
+        conditions = _identified(_Row, workload_uid, self)
+        if not self.has_times:
+            return conditions
+        runs = self.of_runs(workload_uid)
+        conditions.append(_Row.run_id.in_(select(RunSummary.run_id).where(*runs)))
+        if self.start_ms is not None:
+            conditions.append(_Row.last_time_ms >= self.start_ms)
+        if self.end_ms is not None:
+            longest = connection.scalar(select(func.max(RunSummary.longest_step_ms)).where(*runs)) or 0
+            conditions.append(_Row.first_time_ms <= self.end_ms)
+            conditions.append(_Row.last_time_ms <= min(self.end_ms + longest, INT64_MAX))
+        return conditions
 
 
 def sources(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[str, Any]]:
     """Return `[{"name": data source, "count": steps}]`."""
-    query = (
-        select(_Row.data_source, func.count())
-        .where(*filters.conditions(workload_uid))
-        .group_by(_Row.data_source)
-        .order_by(_Row.data_source)
-    )
     with engine.connect() as connection:
-        return [{"name": name, "count": count} for name, count in connection.execute(query)]
+        if filters.has_times:
+            query = select(_Row.data_source, func.count()).where(*filters.of_steps(connection, workload_uid))
+            query = query.group_by(_Row.data_source)
+        else:
+            query = select(RunSummary.data_source, func.sum(RunSummary.step_count))
+            query = query.where(*filters.of_runs(workload_uid)).group_by(RunSummary.data_source)
+        return [{"name": name, "count": int(count)} for name, count in sorted(connection.execute(query))]
 
 
 def available(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[str, Any]]:
     """Return `[{"name": metric, "data_source": [names], "count": steps that have it}]`, sorted by name."""
-    entries = func.json_each(_Row.times_ms).table_valued("key")
-    query = (
-        select(entries.c.key, _Row.data_source, func.count())
-        .select_from(_Row)
-        .join(entries, true())
-        .where(*filters.conditions(workload_uid))
-        .group_by(entries.c.key, _Row.data_source)
-        .order_by(entries.c.key, _Row.data_source)
-    )
-    counts: Counter[str] = Counter()
-    names: dict[str, list[str]] = {}
     with engine.connect() as connection:
-        for name, data_source, count in connection.execute(query):
-            counts[name] += count
-            names.setdefault(name, []).append(data_source)
-    return [{"name": name, "data_source": names[name], "count": counts[name]} for name in names]
-
-
-def points(engine: Engine, workload_uid: str, metrics: Optional[frozenset[str]], filters: Filters) -> list[Point]:
-    """Return the points of the named metrics (None: of all), sorted by iteration, then time, then name."""
-    found = []
-    columns = (_Row.iteration, _Row.data_source, _Row.run_id, _text(_Row.performance), _text(_Row.times_ms))
-    query = select(*columns).where(*filters.conditions(workload_uid)).execution_options(yield_per=_ROWS_PER_FETCH)
-    with engine.connect() as connection:
-        for iteration, data_source, run_id, performance, times_ms in connection.execute(query):
-            times = json.loads(times_ms)
-            for name, value in json.loads(performance).items():
-                if name in RESERVED_NAMES or (metrics is not None and name not in metrics):
-                    continue
-                if filters.admits(times[name]):
-                    found.append(Point(name, value, times[name], iteration, data_source, run_id))
-    found.sort(key=lambda point: (point.iteration, point.timestamp, point.metric_name))
-    return found
-
-
-def iteration_times(engine: Engine, workload_uid: str, filters: Filters) -> Iterator[Point]:
-    """Yield one point per step: `metric_name` is `iteration`, the time that of the step's first metric."""
-    query = (
-        select(_Row.iteration, _Row.first_time_ms, _Row.data_source, _Row.run_id)
-        .where(*filters.conditions(workload_uid))
-        .order_by(_Row.iteration, _Row.first_time_ms)
-    )
-    with engine.connect() as connection:
-        for iteration, time_ms, data_source, run_id in connection.execute(query):
-            if filters.admits(time_ms):
-                yield Point("iteration", iteration, time_ms, iteration, data_source, run_id)
+        if filters.has_times:
+            counts = _counts_between(connection, workload_uid, filters)
+        else:
+            query = (
+                select(MetricSummary.name, RunSummary.data_source, func.sum(MetricSummary.step_count))
+                .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+                .where(*filters.of_runs(workload_uid))
+                .group_by(MetricSummary.name, RunSummary.data_source)
+            )
+            counts = Counter({(name, source): int(count) for name, source, count in connection.execute(query)})
+    found: dict[str, dict[str, Any]] = {}
+    for (name, data_source), count in sorted(counts.items()):
+        metric = found.setdefault(name, {"name": name, "data_source": [], "count": 0})
+        metric["data_source"].append(data_source)
+        metric["count"] += count
+    return list(found.values())
 
 
 def workloads(engine: Engine) -> list[dict[str, Any]]:
     """Return every workload that sent anything, the one with the latest metric first."""
     steps = select(
-        _Row.workload_uid,
-        func.count(distinct(_Row.run_id)),
-        func.count(),
-        func.min(_Row.first_time_ms),
-        func.max(_Row.last_time_ms),
-    ).group_by(_Row.workload_uid)
+        RunSummary.workload_uid,
+        func.count(distinct(RunSummary.run_id)),
+        func.sum(RunSummary.step_count),
+        func.min(RunSummary.first_time_ms),
+        func.max(RunSummary.last_time_ms),
+    ).group_by(RunSummary.workload_uid)
     with engine.connect() as connection:
         detections = _count_by_workload(connection, FrameworkDetection)
         logs = _count_by_workload(connection, WandbLog)
@@ -139,7 +117,7 @@ def workloads(engine: Engine) -> list[dict[str, Any]]:
         {
             "workload_uid": uid,
             "run_count": run_count,
-            "step_count": step_count,
+            "step_count": int(step_count),
             "detection_count": detections.get(uid, 0),
             "log_count": logs.get(uid, 0),
             "first_time": first_time,
@@ -152,31 +130,53 @@ def workloads(engine: Engine) -> list[dict[str, Any]]:
 
 def runs(engine: Engine, workload_uid: str) -> list[dict[str, Any]]:
     """Return the runs of a workload, the earliest first."""
-    query = (
-        select(
-            _Row.run_id,
-            _Row.data_source,
-            func.count(),
-            func.min(_Row.iteration),
-            func.max(_Row.iteration),
-            func.min(_Row.first_time_ms),
-            func.max(_Row.last_time_ms),
-        )
-        .where(_Row.workload_uid == workload_uid)
-        .group_by(_Row.run_id, _Row.data_source)
-        .order_by(_Row.data_source)
-    )
+    query = select(RunSummary).where(*Filters().of_runs(workload_uid)).order_by(RunSummary.data_source)
     found: dict[str, dict[str, Any]] = {}
     with engine.connect() as connection:
-        for run_id, data_source, steps, first_step, last_step, first_time, last_time in connection.execute(query):
-            run = found.setdefault(run_id, {"run_id": run_id, "data_sources": [], "step_count": 0})
-            run["data_sources"].append(data_source)
-            run["step_count"] += steps
-            run["first_iteration"] = min(run.get("first_iteration", first_step), first_step)
-            run["last_iteration"] = max(run.get("last_iteration", last_step), last_step)
-            run["first_time"] = min(run.get("first_time", first_time), first_time)
-            run["last_time"] = max(run.get("last_time", last_time), last_time)
+        for summary in connection.execute(query):
+            run = found.setdefault(summary.run_id, {"run_id": summary.run_id, "data_sources": [], "step_count": 0})
+            run["data_sources"].append(summary.data_source)
+            run["step_count"] += summary.step_count
+            for field, key, choose in (
+                ("first_iteration", "first_iteration", min),
+                ("last_iteration", "last_iteration", max),
+                ("first_time_ms", "first_time", min),
+                ("last_time_ms", "last_time", max),
+            ):
+                value = getattr(summary, field)
+                run[key] = choose(run.get(key, value), value)
     return sorted(found.values(), key=lambda run: (run["first_time"], run["run_id"]))
+
+
+def holds_nul(*texts: Optional[str]) -> bool:
+    """Return whether a text holds U+0000: nothing stored does, and PostgreSQL refuses to be asked."""
+    return any(text is not None and "\0" in text for text in texts)
+
+
+def _identified(
+    table: Union[type[RunSummary], type[TrainingPerformance]], workload_uid: str, filters: Filters
+) -> list[ColumnElement[bool]]:
+    if holds_nul(workload_uid, filters.data_source, filters.run_id):
+        return [false()]
+    conditions: list[ColumnElement[bool]] = [table.workload_uid == workload_uid]
+    if filters.data_source is not None:
+        conditions.append(table.data_source == filters.data_source)
+    if filters.run_id is not None:
+        conditions.append(table.run_id == filters.run_id)
+    return conditions
+
+
+def _counts_between(connection: Connection, workload_uid: str, filters: Filters) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    query = select(_Row.data_source, cast(_Row.times_ms, Text)).where(*filters.of_steps(connection, workload_uid))
+    for data_source, times_ms in _streamed(connection, query):
+        times = json.loads(times_ms).items()
+        counts.update((name, data_source) for name, time_ms in times if filters.admits(time_ms))
+    return counts
+
+
+def _streamed(connection: Connection, query: Any) -> Iterator[Any]:
+    yield from connection.execute(query, execution_options={"yield_per": _ROWS_PER_FETCH})
 
 
 def _count_by_workload(
@@ -184,8 +184,3 @@ def _count_by_workload(
 ) -> dict[str, int]:
     query = select(table.workload_uid, func.count()).group_by(table.workload_uid)
     return {row[0]: row[1] for row in connection.execute(query)}
-
-
-def _text(column: Any) -> Any:
-    """Select a JSON column as its text: the caller decodes it with `json`, whose floats are exact."""
-    return type_coerce(column, Text)

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
-from typing import Any, AsyncIterator
+from typing import AsyncIterator, Optional
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 
+from primus_lens_local import answers
+from primus_lens_local.auth import TokenAuth
 from primus_lens_local.database import open_database
+from primus_lens_local.description import DescribedApp
+from primus_lens_local.guards import BodyLimit, BrowserGuard
+from primus_lens_local.page import mount_page
 from primus_lens_local.routes import ingest, metrics, workloads
 from primus_lens_local.routes.docs import OPENAPI_URL, add_docs
 from primus_lens_local.routes.metrics import TimeFormatError
 from primus_lens_local.writer import Writer
 
+logger = logging.getLogger(__name__)
 
-def create_app(database: str) -> FastAPI:
+def create_app(database: str, token: Optional[str] = None, listens_on_loopback: bool = False) -> FastAPI:
     """Create the local Lens on a database (SQLite path or URL); raise DatabaseError if it cannot be used.
 
-    The writer runs between the application's start-up and shutdown.
+    With a token, everything but `/health` needs it. The writer runs between the application's start-up and shutdown.
     """
     engine = open_database(database)
 
@@ -30,14 +39,22 @@ def create_app(database: str) -> FastAPI:
         app.state.writer.close()
         engine.dispose()
 
-    app = _LensApp(
+    app = DescribedApp(
         title="Primus Lens (local)", openapi_url=OPENAPI_URL, docs_url=None, redoc_url=None, lifespan=lifespan
     )
     app.state.engine = engine
+    app.add_middleware(BodyLimit)
+    if token:
+        app.add_middleware(TokenAuth, token=token)
+    else:
+        app.add_middleware(BrowserGuard, listens_on_loopback=listens_on_loopback)
     app.add_exception_handler(TimeFormatError, _answer_time_format)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(SQLAlchemyError, _answer_database_error)
     for router in (ingest.router, metrics.router, workloads.router):
         app.include_router(router)
     add_docs(app)
+    mount_page(app)
 
     @app.get("/health", tags=["health"])
     def health() -> dict[str, str]:
@@ -47,17 +64,17 @@ def create_app(database: str) -> FastAPI:
     return app
 
 
-class _LensApp(FastAPI):
-    def openapi(self) -> dict[str, Any]:
-        """Describe the API without FastAPI's 422 answers: this API never gives one."""
-        document = super().openapi()
-        for path in document["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        for name in ("HTTPValidationError", "ValidationError"):
-            document.get("components", {}).get("schemas", {}).pop(name, None)
-        return document
-
-
 async def _answer_time_format(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": str(error)}, status_code=400)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if request.method == "POST":
+        return answers.failure(error.status_code, error.detail)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+async def _answer_database_error(_request: Request, error: Exception) -> JSONResponse:
+    logger.error("a query failed: %s", getattr(error, "orig", None) or error)
+    return JSONResponse({"error": "failed to query the database"}, status_code=500)

@@ -1,25 +1,21 @@
 """Writes: requests of the contract become rows, many requests in one transaction.
 
-Reading is in `queries`, gathering requests into one transaction in `writer`.
+Metrics become rows in `steps`; reading is in `queries`, gathering requests into one transaction in `writer`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Iterable, Sequence, Union
 
-from sqlalchemy import Engine, func, insert
-from sqlalchemy.dialects.sqlite import Insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Engine, insert
 
-from primus_lens_local.contract import DetectionRequest, LogsRequest, MetricsRequest, Sender
-from primus_lens_local.decoding import INT64_MAX, INT64_MIN
-from primus_lens_local.tables import MAX_ID_LENGTH, FrameworkDetection, TrainingPerformance, WandbLog, utc_now
+from primus_lens_local.contract import DetectionRequest, LogsRequest, MetricsRequest
+from primus_lens_local.database import for_writing
+from primus_lens_local.steps import milliseconds, write_steps
+from primus_lens_local.tables import MAX_ID_LENGTH, FrameworkDetection, WandbLog
 
 StoredRequest = Union[MetricsRequest, DetectionRequest, LogsRequest]
 Row = dict[str, Any]
-
-RESERVED_NAMES = frozenset({"step", "run_id", "source", "history", "created_at", "updated_at", "iteration"})
-"""Metadata on the server: a metric with such a name is hidden, here it is not stored at all."""
 
 
 class UnstorableError(Exception):
@@ -45,89 +41,21 @@ def check_storable(request: StoredRequest) -> None:
 
 def write(engine: Engine, requests: Sequence[StoredRequest]) -> None:
     """Store all requests in one transaction. On return they are committed; an exception means none is."""
-    steps = _step_rows(request for request in requests if isinstance(request, MetricsRequest))
+    metrics = [request for request in requests if isinstance(request, MetricsRequest)]
     detections = [_detection_row(request) for request in requests if isinstance(request, DetectionRequest)]
     logs = [row for request in requests if isinstance(request, LogsRequest) for row in _log_rows(request)]
-    with engine.begin() as connection:
-        if steps:
-            connection.execute(_STEP_UPSERT, steps)
+    with for_writing(engine).begin() as connection:
+        write_steps(connection, metrics)
         if detections:
             connection.execute(insert(FrameworkDetection), detections)
         if logs:
             connection.execute(insert(WandbLog), logs)
 
 
-def int32(step: int) -> int:
-    """Wrap as the server's `iteration` column does."""
-    return (step + 2**31) % 2**32 - 2**31
-
-
-def milliseconds(timestamp: float) -> int:
-    """Turn seconds since 1970 into whole milliseconds, held within int64."""
-    return round(max(INT64_MIN, min(timestamp * 1000, INT64_MAX)))
-
-
-def _step_upsert() -> Insert:
-    """Insert a step, or merge it into the stored one: new values win, other metrics stay."""
-    statement = sqlite_insert(TrainingPerformance)
-    new, stored = statement.excluded, TrainingPerformance
-    return statement.on_conflict_do_update(
-        index_elements=["workload_uid", "run_id", "data_source", "iteration"],
-        set_={
-            "performance": func.json_patch(stored.performance, new.performance),
-            "times_ms": func.json_patch(stored.times_ms, new.times_ms),
-            "first_time_ms": func.min(stored.first_time_ms, new.first_time_ms),
-            "last_time_ms": func.max(stored.last_time_ms, new.last_time_ms),
-            "pod_uuid": new.pod_uuid,
-            "updated_at": new.updated_at,
-        },
-    )
-
-
-_STEP_UPSERT = _step_upsert()
-
-
-def _step_rows(requests: Iterable[MetricsRequest]) -> list[Row]:
-    rows: dict[tuple[str, str, str, int], Row] = {}
-    now = utc_now()
-    for request in requests:
-        sender = request.sender
-        for metric in request.metrics:
-            if metric.name in RESERVED_NAMES:
-                continue
-            time_ms = milliseconds(metric.timestamp)
-            key = (sender.workload, sender.run_id, sender.source, int32(metric.step))
-            row = rows.get(key)
-            if row is None:
-                row = rows[key] = _new_step_row(key, time_ms)
-                row["created_at"] = row["updated_at"] = now
-            row["pod_uuid"] = _pod(sender)
-            row["performance"][metric.name] = metric.value
-            row["times_ms"][metric.name] = time_ms
-            row["first_time_ms"] = min(row["first_time_ms"], time_ms)
-            row["last_time_ms"] = max(row["last_time_ms"], time_ms)
-    return list(rows.values())
-
-
-def _new_step_row(key: tuple[str, str, str, int], time_ms: int) -> Row:
-    workload_uid, run_id, data_source, iteration = key
-    return {
-        "workload_uid": workload_uid,
-        "run_id": run_id,
-        "data_source": data_source,
-        "iteration": iteration,
-        "serial": 0,
-        "performance": {"run_id": run_id},
-        "times_ms": {},
-        "first_time_ms": time_ms,
-        "last_time_ms": time_ms,
-    }
-
-
 def _detection_row(request: DetectionRequest) -> Row:
     return {
         "workload_uid": request.sender.workload,
-        "pod_uuid": _pod(request.sender),
+        "pod_uuid": request.sender.pod,
         "pod_name": request.sender.pod_name,
         "namespace": request.namespace,
         "data_source": request.sender.source,
@@ -145,7 +73,7 @@ def _log_rows(request: LogsRequest) -> list[Row]:
         {
             "workload_uid": sender.workload,
             "run_id": sender.run_id,
-            "pod_uuid": _pod(sender),
+            "pod_uuid": sender.pod,
             "data_source": sender.source,
             "step": entry.step,
             "time_ms": milliseconds(entry.timestamp),
@@ -153,10 +81,6 @@ def _log_rows(request: LogsRequest) -> list[Row]:
         }
         for entry in request.logs
     ]
-
-
-def _pod(sender: Sender) -> str:
-    return sender.pod_uid or sender.pod_name
 
 
 def _holds_nul(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The tables of the store, as mapped classes.
+"""The tables of the store, as mapped classes. What changes here needs a migration in `migrations/versions`.
 
 Times in columns that end in `_ms` are milliseconds since 1970 as the sender reported them; `created_at` and
 `updated_at` are UTC, by this server's clock.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MAX_ID_LENGTH = 256
+# SQLite numbers rows by itself only where the type is exactly INTEGER, which has 64 bits there.
+_ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 
 def utc_now() -> datetime:
@@ -34,10 +36,10 @@ class TrainingPerformance(Base):
     __tablename__ = "training_performance"
     __table_args__ = (
         UniqueConstraint("workload_uid", "run_id", "data_source", "iteration", name="uq_training_performance_step"),
-        Index("ix_training_performance_run_id", "run_id"),
+        Index("ix_training_performance_time", "workload_uid", "run_id", "last_time_ms"),
     )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True)
     workload_uid: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
     run_id: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
     data_source: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
@@ -57,12 +59,47 @@ class TrainingPerformance(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class RunSummary(Base):
+    """What `training_performance` holds of one run from one source, kept in the same transaction.
+
+    It answers "which runs, how many steps, when" without reading a million rows.
+    """
+
+    __tablename__ = "run_summaries"
+    __table_args__ = (UniqueConstraint("workload_uid", "run_id", "data_source", name="uq_run_summaries_run"),)
+
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True)
+    workload_uid: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
+    run_id: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
+    data_source: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
+    step_count: Mapped[int] = mapped_column(BigInteger)
+    first_iteration: Mapped[int] = mapped_column(Integer)
+    last_iteration: Mapped[int] = mapped_column(Integer)
+    first_time_ms: Mapped[int] = mapped_column(BigInteger)
+    last_time_ms: Mapped[int] = mapped_column(BigInteger)
+    longest_step_ms: Mapped[int] = mapped_column(BigInteger)
+    """The longest time between two metrics of one step: bounds a search by time."""
+
+
+class MetricSummary(Base):
+    """How many steps of a run have a metric."""
+
+    __tablename__ = "metric_summaries"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    run_summary_id: Mapped[int] = mapped_column(_ROW_ID, ForeignKey("run_summaries.id"), primary_key=True)
+    name_key: Mapped[str] = mapped_column(String(MAX_ID_LENGTH), primary_key=True)
+    """The name, or for a long one its beginning and digest: an index of PostgreSQL holds no long texts."""
+    name: Mapped[str] = mapped_column(Text)
+    step_count: Mapped[int] = mapped_column(BigInteger)
+
+
 class FrameworkDetection(Base):
     """One detection report, as it came."""
 
     __tablename__ = "framework_detection"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True)
     workload_uid: Mapped[str] = mapped_column(String(MAX_ID_LENGTH), index=True)
     pod_uuid: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
     pod_name: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
@@ -82,7 +119,7 @@ class WandbLog(Base):
     __tablename__ = "wandb_logs"
     __table_args__ = (Index("ix_wandb_logs_workload_run", "workload_uid", "run_id"),)
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    id: Mapped[int] = mapped_column(_ROW_ID, primary_key=True)
     workload_uid: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
     run_id: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))
     pod_uuid: Mapped[str] = mapped_column(String(MAX_ID_LENGTH))

@@ -1,7 +1,7 @@
 """Group commit: one thread writes, taking all requests that wait into one transaction.
 
-SQLite allows one writer at a time. While a transaction commits, the next requests gather; so the cost of a
-commit is shared by as many senders as there are.
+SQLite allows one writer at a time, and so do we with PostgreSQL. While a transaction commits, the next requests
+gather; so the cost of a commit is shared by as many senders as there are.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Optional, Union
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from primus_lens_local.contract import MetricsRequest
 from primus_lens_local.store import StoredRequest, write
 
 logger = logging.getLogger(__name__)
 
-_MAX_GROUP = 512
+# What one transaction takes: large enough to share the cost of a commit, small enough to answer soon.
+_MAX_REQUESTS = 512
+_MAX_METRICS = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,17 @@ class Writer:
         stopping = False
         while not stopping:
             group: list[_Waiting] = []
+            metrics = 0
             item = self._next(block=True)
             while item is not None:
                 if isinstance(item, _Stop):
                     stopping = True
                     break
                 group.append(item)
-                item = self._next(block=False) if len(group) < _MAX_GROUP else None
+                if isinstance(item.request, MetricsRequest):
+                    metrics += len(item.request.metrics)
+                is_full = len(group) >= _MAX_REQUESTS or metrics >= _MAX_METRICS
+                item = None if is_full else self._next(block=False)
             if group:
                 self._commit(group)
 

@@ -17,7 +17,7 @@ from .sinks.lens_api import LensSink
 from .sinks.lens_client import LensClient
 
 if TYPE_CHECKING:
-    from .system_metrics import SystemSampler
+    from .system_metrics.sampler import SystemSampler
 
 _MEGABYTE = 1e6
 
@@ -49,7 +49,7 @@ def start_run(run_id: str) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
         _writer = binascii.hexlify(os.urandom(6)).decode("ascii")
     if settings.enhance_metrics:
         if _sampler is None:
-            from .system_metrics import SystemSampler
+            from .system_metrics.sampler import SystemSampler
 
             _sampler = SystemSampler(settings.system_interval_s)
         _sampler.start()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Union
 
 import pytest
 
@@ -22,7 +21,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
 
+from sqlalchemy import create_engine
+
+from primus_lens_local.database import database_url
 from primus_lens_local.server import create_app
+from tests.support.postgresql import INSTALL, PostgreSQL, find_binaries, running_postgresql
 
 SOURCE_FOLDER = Path(__file__).resolve().parents[2] / "src"
 WORKLOAD = "/api/v1/workloads/w"
@@ -31,7 +34,7 @@ WORKLOAD = "/api/v1/workloads/w"
 class Lens:
     """A running local Lens and the shortest way to talk to it."""
 
-    def __init__(self, client: TestClient, database: Path) -> None:
+    def __init__(self, client: TestClient, database: str) -> None:
         self.client = client
         self.database = database
 
@@ -60,11 +63,12 @@ class Lens:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Read the database file itself."""
-        connection = sqlite3.connect(self.database)
+        engine = create_engine(database_url(self.database))
         try:
-            return connection.execute(sql).fetchall()
+            with engine.connect() as connection:
+                return [tuple(row) for row in connection.exec_driver_sql(sql)]
         finally:
-            connection.close()
+            engine.dispose()
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def lens(tmp_path: Path) -> Iterator[Lens]:
     """A fresh local Lens."""
     database = tmp_path / "lens.db"
     with TestClient(create_app(str(database))) as client:
-        yield Lens(client, database)
+        yield Lens(client, str(database))
 
 
 def run_cli(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -89,9 +93,9 @@ def run_cli(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 class LensProcess:
     """`primus-lens-local serve` on a free port."""
 
-    def __init__(self, database: Optional[Path], **environment: str) -> None:
+    def __init__(self, database: Union[Path, str, None], *arguments: str, **environment: str) -> None:
         location = ["--database", str(database)] if database else []
-        self.process = run_cli("serve", "--port", "0", *location, **environment)
+        self.process = run_cli("serve", "--port", "0", *location, *arguments, **environment)
         assert self.process.stdout is not None
         self.announcement = self.process.stdout.readline()
         self.url = self.announcement.split()[-1]
@@ -103,11 +107,38 @@ def start_lens() -> Iterator[Callable[..., LensProcess]]:
     """Start local Lens processes; those still alive are killed at the end."""
     started: list[LensProcess] = []
 
-    def start(database: Optional[Path], **environment: str) -> LensProcess:
-        started.append(LensProcess(database, **environment))
+    def start(database: Union[Path, str, None], *arguments: str, **environment: str) -> LensProcess:
+        started.append(LensProcess(database, *arguments, **environment))
         return started[-1]
 
     yield start
     for lens_process in started:
         lens_process.process.kill()
         lens_process.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A real PostgreSQL."""
+    pytest.importorskip("psycopg", reason='no driver for PostgreSQL: pip install "psycopg[binary]"')
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip(INSTALL)
+    with running_postgresql(binaries) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The location of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return str(tmp_path / "lens.db")
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.url(server.new_database())
+
+
+@pytest.fixture
+def either_lens(database: str) -> Iterator[Lens]:
+    """A fresh local Lens on each kind of database."""
+    with TestClient(create_app(database)) as client:
+        yield Lens(client, database)

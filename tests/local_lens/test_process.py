@@ -114,7 +114,7 @@ def test_an_address_of_another_machine_is_one_clear_line(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "location", ["{tmp}", "{tmp}/file/lens.db", "{tmp}/file", "postgresql://x/y", "sqlite://", "a://"]
+    "location", ["{tmp}", "{tmp}/file/lens.db", "{tmp}/file", "postgresql+psycopg://x/y", "sqlite://", "a://"]
 )
 def test_an_unusable_database_is_one_clear_line(tmp_path: Path, location: str) -> None:
     (tmp_path / "file").write_text("this is no database, and it is long enough to be told from an empty one" * 20)

@@ -43,6 +43,12 @@ class Training:
         return {file.stem[len("run-") :]: read_history(file) for file in files}
 
     @property
+    def system_history(self) -> History:
+        """What wandb recorded of the exporter's system metrics."""
+        (file,) = self.directory.glob("wandb/*run-*/run-*.wandb")
+        return read_history(file, prefix="_primus_")
+
+    @property
     def history(self) -> History:
         (history,) = self.histories.values()
         return history

@@ -19,8 +19,11 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 History = dict[int, dict[str, Any]]
 
 
-def read_history(path: Path) -> History:
-    """Step -> dotted name -> value, without wandb's own ``_`` names; NaN and infinities are wandb's strings."""
+def read_history(path: Path, prefix: str = "") -> History:
+    """Step -> dotted name -> value; NaN and infinities are wandb's strings.
+
+    Without wandb's own names, which begin with ``_``; with a ``prefix``, only the names that begin so.
+    """
     from wandb.proto import wandb_internal_pb2
 
     history: History = {}
@@ -34,7 +37,7 @@ def read_history(path: Path) -> History:
             name = ".".join(item.nested_key) or item.key
             row.update(_flatten(name, json.loads(item.value_json)))
         step = row.get("_step", record.history.step.num)
-        visible = {name: value for name, value in row.items() if not name.startswith("_")}
+        visible = {name: value for name, value in row.items() if name.startswith(prefix or "_") == bool(prefix)}
         if visible:
             history.setdefault(step, {}).update(visible)
     return history

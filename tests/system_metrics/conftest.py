@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List
 import pytest
 
 from primus_lens_wandb_exporter import diagnostics
-from primus_lens_wandb_exporter.system_metrics import SystemSampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 
 THREAD_NAME = "primus-lens-system-metrics"
 

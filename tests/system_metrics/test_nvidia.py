@@ -2,7 +2,7 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from primus_lens_wandb_exporter.system_metrics import SystemSampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 from primus_lens_wandb_exporter.system_metrics.nvidia import open_nvidia
 
 from . import fake_nvml

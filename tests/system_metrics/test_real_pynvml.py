@@ -12,7 +12,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, json, time
-from primus_lens_wandb_exporter.system_metrics import SystemSampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 import pynvml
 sampler = SystemSampler(0.005, environ={"CUDA_VISIBLE_DEVICES": "GPU-2,GPU-1"})
 library = ctypes.CDLL("libnvidia-ml.so.1")

@@ -10,7 +10,8 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from primus_lens_wandb_exporter.system_metrics import SystemSampler, sampler
+from primus_lens_wandb_exporter.system_metrics import sampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 
 from .conftest import sampler_threads, until
 from .fake_amd import Sysfs
@@ -36,7 +37,7 @@ def test_nothing_is_sampled_or_imported_before_a_run_starts() -> None:
     program = """
 import sys, threading
 before = set(sys.modules)
-from primus_lens_wandb_exporter.system_metrics import SystemSampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 sampler = SystemSampler()
 assert sampler.latest() == {}
 assert threading.active_count() == 1
@@ -254,7 +255,7 @@ def test_a_forked_child_begins_anew(sampler_of: MakeSampler, install_module: Ins
 def test_an_exit_with_runs_still_going_ends_at_once(tmp_path: Path) -> None:
     program = """
 import atexit, threading
-from primus_lens_wandb_exporter.system_metrics import SystemSampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 sampler = SystemSampler(3600, proc="/nowhere", sys="/nowhere")
 late = SystemSampler(3600, proc="/nowhere", sys="/nowhere")
 def at_exit():
@@ -275,7 +276,7 @@ sampler.start()
 
 def test_an_exit_without_any_stop_is_silent() -> None:
     program = """
-from primus_lens_wandb_exporter.system_metrics import SystemSampler
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 SystemSampler(0.001).start()
 """
     result = run_python(program)

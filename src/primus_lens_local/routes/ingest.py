@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Coroutine, Optional, TypeVar, cast
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from primus_lens_local import answers, contract
@@ -13,7 +15,19 @@ from primus_lens_local.routes.dependencies import get_writer
 from primus_lens_local.store import StoredRequest, UnstorableError, check_storable
 from primus_lens_local.writer import WriteError, Writer
 
-router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"])
+
+class _PlainRoute(APIRoute):
+    """A route whose endpoint takes the request as it is: FastAPI's own handling costs as much as a small request."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return cast("Callable[[Request], Coroutine[Any, Any, Response]]", self.endpoint)
+
+
+router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"], route_class=_PlainRoute)
+
+# Decoding a larger body would keep the event loop, and everybody else's requests, waiting for milliseconds.
+_DECODED_AT_ONCE = 16 * 1024
+_decoding = CapacityLimiter(1)
 
 Decoded = TypeVar("Decoded")
 
@@ -27,29 +41,30 @@ class _RefusedError(Exception):
         self.message = message
 
 
-def _described(body: Struct) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body.schema()}}}}
+def _described(body: Struct, data: dict[str, Any] = answers.ACCEPTED_SCHEMA) -> dict[str, Any]:
+    body_described = {"required": True, "content": {"application/json": {"schema": body.schema()}}}
+    return {"openapi_extra": {"requestBody": body_described}, "responses": answers.responses(data)}
 
 
-@router.post("/metrics", openapi_extra=_described(contract.METRICS_BODY))
+@router.post("/metrics", **_described(contract.METRICS_BODY))
 async def report_metrics(request: Request) -> Response:
     """Store metrics: one row per step of a run."""
     return await _report(request, contract.decode_metrics)
 
 
-@router.post("/logs", openapi_extra=_described(contract.LOGS_BODY))
+@router.post("/logs", **_described(contract.LOGS_BODY))
 async def report_logs(request: Request) -> Response:
     """Store what wandb.log calls held, whole."""
     return await _report(request, contract.decode_logs)
 
 
-@router.post("/detection", openapi_extra=_described(contract.DETECTION_BODY))
+@router.post("/detection", **_described(contract.DETECTION_BODY))
 async def report_detection(request: Request) -> Response:
     """Store which frameworks, hardware and software a process was seen to use."""
     return await _report(request, contract.decode_detection)
 
 
-@router.post("/batch", openapi_extra=_described(contract.BATCH_BODY))
+@router.post("/batch", **_described(contract.BATCH_BODY, answers.BATCH_SCHEMA))
 async def report_batch(request: Request) -> Response:
     """Store up to one of each. Answers 200 even if a part failed: see `data.results`."""
     try:
@@ -81,7 +96,10 @@ async def _report(request: Request, decode: Callable[[bytes], StoredRequest]) ->
 
 async def _decode(request: Request, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
-        return decode(await request.body())
+        body = await request.body()
+        if len(body) <= _DECODED_AT_ONCE:
+            return decode(body)
+        return await to_thread.run_sync(decode, body, limiter=_decoding)
     except (FormatError, ClientDisconnect) as error:
         raise _RefusedError(400, answers.INVALID_FORMAT) from error
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Iterable, Optional
 
-from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Query, Response
 
-from primus_lens_local import queries
+from primus_lens_local import points, queries
 from primus_lens_local.decoding import INT64_MAX, INT64_MIN
-from primus_lens_local.queries import Filters, Point
+from primus_lens_local.points import Point
+from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
 
 router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
 
+_GRAFANA_ALL = "$__all"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 DataSource = Annotated[Optional[str], Query(description="only this source, for example wandb")]
-RunId = Annotated[Optional[str], Query(description="only this run, empty for steps without a run (local Lens only)")]
+RunId = Annotated[Optional[str], Query(description="only this run (local Lens only)")]
 
 
 class TimeFormatError(Exception):
@@ -31,10 +33,11 @@ def requested_filters(
     start: Annotated[Optional[str], Query(description="milliseconds since 1970; counts only with end")] = None,
     end: Annotated[Optional[str], Query(description="milliseconds since 1970; counts only with start")] = None,
 ) -> Filters:
-    """Read the filters that all queries share. An empty parameter counts as absent."""
+    """Read the filters that all queries share. An empty parameter, or Grafana's `$__all`, counts as absent."""
+    source, run = (None if text in ("", _GRAFANA_ALL) else text for text in (data_source, run_id))
     if not (start and end):
-        return Filters(data_source or None, run_id)
-    return Filters(data_source or None, run_id, _milliseconds(start, "start"), _milliseconds(end, "end"))
+        return Filters(source, run)
+    return Filters(source, run, _milliseconds(start, "start"), _milliseconds(end, "end"))
 
 
 RequestedFilters = Annotated[Filters, Depends(requested_filters)]
@@ -60,35 +63,29 @@ def read_points(
     workload_uid: str,
     filters: RequestedFilters,
     metrics: Annotated[str, Query(description="`loss,lr`, `{loss,lr}` or `all`")] = "all",
-) -> JSONResponse:
+) -> Response:
     """Read points, sorted by iteration, then time. Each also carries `run_id` (local Lens only)."""
-    return _points(workload_uid, filters, queries.points(engine, workload_uid, _requested_names(metrics), filters))
+    return _points(workload_uid, filters, points.points(engine, workload_uid, _requested_names(metrics), filters))
 
 
 @router.get("/iteration-times")
-def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> JSONResponse:
+def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> Response:
     """Read when each iteration was reported first; `metric_name` is `iteration`."""
-    return _points(workload_uid, filters, queries.iteration_times(engine, workload_uid, filters))
+    return _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
 
 
-def _points(workload_uid: str, filters: Filters, points: Iterable[Point]) -> JSONResponse:
-    data = [vars(point) for point in points]
-    return JSONResponse(
-        {
-            "workload_uid": workload_uid,
-            "data_source": filters.data_source or "",
-            "data": data,
-            "total_count": len(data),
-        }
-    )
+def _points(workload_uid: str, filters: Filters, found: Iterable[Point]) -> Response:
+    data, count = points.encode(found)
+    asked = f'"workload_uid":{json.dumps(workload_uid)},"data_source":{json.dumps(filters.data_source or "")}'
+    return Response(f'{{{asked},"data":{data},"total_count":{count}}}', media_type="application/json")
 
 
 def _requested_names(metrics: str) -> Optional[frozenset[str]]:
-    """Read `a,b`, Grafana's `{a,b}` or `all`; None means all."""
+    """Read `a,b`, Grafana's `{a,b}`, `all` or Grafana's `$__all`; None means all."""
     listed = metrics.strip()
     if listed.startswith("{") and listed.endswith("}"):
         listed = listed[1:-1]
-    if listed in ("", "all"):
+    if listed in ("", "all", _GRAFANA_ALL):
         return None
     return frozenset(name.strip() for name in listed.split(","))
 

@@ -1,0 +1,100 @@
+"""What the page asks the server, beside the public API. Not an interface: it changes with the page.
+
+All texts travel in the query string, where a workload or metric may be called anything.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+
+from primus_lens_local import queries
+from primus_lens_local.detections import framework_detection
+from primus_lens_local.page.live import LiveWorkloads, columns
+from primus_lens_local.routes.dependencies import EngineOfApp
+from primus_lens_local.series import block_width, count_steps, last_values, read_blocks
+from primus_lens_local.summaries import RunKey
+
+
+def _refuse_nul(request: Request) -> None:
+    if any(queries.holds_nul(value) for _, value in request.query_params.multi_items()):
+        raise HTTPException(400, "U+0000 is in no name")
+
+
+router = APIRouter(prefix="/page", include_in_schema=False, dependencies=[Depends(_refuse_nul)])
+
+_WORTH_COMPRESSING = 4096
+_NEWEST_STEPS = 2000
+
+Names = Annotated[list[str], Query(default_factory=list)]
+Step = Annotated[int, Query(ge=-(2**31), lt=2**31)]
+
+
+@router.get("/workloads")
+def list_workloads(request: Request, engine: EngineOfApp) -> Response:
+    """List the workloads, the one with the latest metric first."""
+    return _answer(request, {"workloads": queries.workloads(engine)})
+
+
+@router.get("/live")
+def read_live(
+    request: Request,
+    engine: EngineOfApp,
+    workload: str,
+    run: Names,
+    metric: Names,
+    source: str = "",
+    since: int = 0,
+    overview: int = 0,
+) -> Response:
+    """Read what is new of a workload since two versions; see LiveWorkload.read."""
+    live = _live_workloads(request).get(workload)
+    return _answer(request, live.read(engine, source, frozenset(run), metric, since, overview))
+
+
+@router.get("/range")
+def read_range(
+    request: Request, engine: EngineOfApp, workload: str, run: str, source: str, metric: str, first: Step, last: Step
+) -> Response:
+    """Read some steps of one metric of one run as finely as a chart can show them."""
+    key = RunKey(workload, run, source)
+    with engine.connect() as connection:
+        width = block_width(count_steps(connection, key, first, last), first, last)
+        found = [block for _, _, block in read_blocks(connection, key, first, last, width, metrics=[metric])]
+    return _answer(request, columns(found))
+
+
+@router.get("/last-values")
+def read_last_values(
+    request: Request, engine: EngineOfApp, workload: str, source: str, run: Names, metric: Names
+) -> Response:
+    """Read the newest values of some metrics, by run; those that the newest steps do not have are left out."""
+    with engine.connect() as connection:
+        values = {name: last_values(connection, RunKey(workload, name, source), metric, _NEWEST_STEPS) for name in run}
+    return _answer(request, {"values": values})
+
+
+@router.get("/framework")
+def read_framework(request: Request, engine: EngineOfApp, workload: str) -> Response:
+    """Read the merged detection reports of a workload."""
+    return _answer(request, framework_detection(engine, workload))
+
+
+def _live_workloads(request: Request) -> LiveWorkloads:
+    state = request.app.state
+    if not hasattr(state, "live_workloads"):
+        state.live_workloads = LiveWorkloads()
+    return cast(LiveWorkloads, state.live_workloads)
+
+
+def _answer(request: Request, content: dict[str, Any]) -> Response:
+    """Answer compactly: a page may be far away, at the end of an SSH tunnel."""
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    headers = {"Cache-Control": "no-store"}
+    if len(body) > _WORTH_COMPRESSING and "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, compresslevel=1)
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return Response(body, media_type="application/json", headers=headers)

@@ -1,0 +1,136 @@
+"""Metrics become steps: one row per step of a run, merged with what is stored of it, and counted."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from primus_lens_local.contract import MetricsRequest
+from primus_lens_local.decoding import INT64_MAX, INT64_MIN
+from primus_lens_local.summaries import RunKey, RunTotals, Upsert, read_totals, write_totals
+from primus_lens_local.tables import TrainingPerformance, utc_now
+
+Step = dict[str, Any]
+
+RESERVED_NAMES = frozenset({"step", "run_id", "source", "history", "created_at", "updated_at", "iteration"})
+"""Metadata on the server: a metric with such a name is hidden, here it is not stored at all."""
+
+_STEPS_PER_QUERY = 500
+_MERGED = ("performance", "times_ms", "first_time_ms", "last_time_ms", "pod_uuid", "updated_at")
+
+
+def write_steps(connection: Connection, requests: Iterable[MetricsRequest]) -> None:
+    """Insert steps, or merge them into the stored ones: new values win, other metrics stay.
+
+    The connection must hold the write lock.
+    """
+    runs = _steps_by_run(requests)
+    if not runs:
+        return
+    totals = read_totals(connection, runs)
+    rows = []
+    for key, steps in runs.items():
+        run = totals.get(key)
+        stored: dict[int, Mapping[str, Any]] = {}
+        if run is None:
+            first = next(iter(steps.values()))
+            times = (first["first_time_ms"], first["last_time_ms"])
+            run = totals[key] = RunTotals(first["iteration"], first["iteration"], *times)
+        else:
+            # Training counts up: most steps are beyond the last one, and cannot be stored yet.
+            stored = _stored_steps(connection, key, [step for step in steps if step <= run.last_iteration])
+        for iteration, step in steps.items():
+            before = stored.get(iteration)
+            merged = step if before is None else _merged(before, step)
+            run.add_step(merged, None if before is None else before["times_ms"])
+            rows.append(merged)
+    connection.execute(_STEP_UPSERT[connection.dialect.name], rows)
+    write_totals(connection, totals)
+
+
+def int32(step: int) -> int:
+    """Wrap as the server's `iteration` column does."""
+    return (step + 2**31) % 2**32 - 2**31
+
+
+def milliseconds(timestamp: float) -> int:
+    """Turn seconds since 1970 into whole milliseconds, held within int64."""
+    return round(max(INT64_MIN, min(timestamp * 1000, INT64_MAX)))
+
+
+def _steps_by_run(requests: Iterable[MetricsRequest]) -> dict[RunKey, dict[int, Step]]:
+    runs: dict[RunKey, dict[int, Step]] = {}
+    now = utc_now()
+    for request in requests:
+        sender = request.sender
+        key = RunKey(sender.workload, sender.run_id, sender.source)
+        steps = runs.setdefault(key, {})
+        for name, value, step_number, timestamp in request.metrics:
+            if name in RESERVED_NAMES:
+                continue
+            time_ms = milliseconds(timestamp)
+            iteration = int32(step_number)
+            step = steps.get(iteration)
+            if step is None:
+                step = steps[iteration] = {
+                    **key._asdict(),
+                    "iteration": iteration,
+                    "serial": 0,
+                    "performance": {"run_id": sender.run_id},
+                    "times_ms": {},
+                    "first_time_ms": time_ms,
+                    "last_time_ms": time_ms,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+            step["pod_uuid"] = sender.pod
+            step["performance"][name] = value
+            step["times_ms"][name] = time_ms
+            if time_ms < step["first_time_ms"]:
+                step["first_time_ms"] = time_ms
+            elif time_ms > step["last_time_ms"]:
+                step["last_time_ms"] = time_ms
+    return {key: steps for key, steps in runs.items() if steps}
+
+
+def _stored_steps(connection: Connection, key: RunKey, iterations: list[int]) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Any] = {}
+    for start in range(0, len(iterations), _STEPS_PER_QUERY):
+        some = {"iterations": iterations[start : start + _STEPS_PER_QUERY]}
+        for stored in connection.execute(_STORED, {**key._asdict(), **some}).mappings():
+            found[stored["iteration"]] = stored
+    return found
+
+
+def _merged(stored: Mapping[str, Any], new: Step) -> Step:
+    return {
+        **new,
+        "performance": {**stored["performance"], **new["performance"]},
+        "times_ms": {**stored["times_ms"], **new["times_ms"]},
+        "first_time_ms": min(stored["first_time_ms"], new["first_time_ms"]),
+        "last_time_ms": max(stored["last_time_ms"], new["last_time_ms"]),
+    }
+
+
+_Row = TrainingPerformance
+_STORED = select(_Row.iteration, _Row.performance, _Row.times_ms, _Row.first_time_ms, _Row.last_time_ms).where(
+    _Row.workload_uid == bindparam("workload_uid"),
+    _Row.run_id == bindparam("run_id"),
+    _Row.data_source == bindparam("data_source"),
+    _Row.iteration.in_(bindparam("iterations", expanding=True)),
+)
+
+
+def _step_upsert(insert: Upsert) -> Upsert:
+    return insert.on_conflict_do_update(
+        index_elements=["workload_uid", "run_id", "data_source", "iteration"],
+        set_={name: insert.excluded[name] for name in _MERGED},
+    )
+
+
+_STEP_UPSERT: dict[str, Upsert] = {
+    "sqlite": _step_upsert(sqlite.insert(TrainingPerformance)),
+    "postgresql": _step_upsert(postgresql.insert(TrainingPerformance)),
+}

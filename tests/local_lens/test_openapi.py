@@ -1,0 +1,100 @@
+"""Generated requests, by the OpenAPI description: no answer that it does not describe, no 500 but the contract's own."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+schemathesis = pytest.importorskip("schemathesis", reason="schemathesis needs Python 3.10")
+
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.generation import GenerationMode
+
+from primus_lens_local.server import create_app
+from primus_lens_local.tables import MAX_ID_LENGTH
+
+PATHS = [
+    ("POST", "/api/v1/wandb/metrics"),
+    ("POST", "/api/v1/wandb/logs"),
+    ("POST", "/api/v1/wandb/detection"),
+    ("POST", "/api/v1/wandb/batch"),
+    ("GET", "/api/v1/workloads/{workload_uid}/metrics/sources"),
+    ("GET", "/api/v1/workloads/{workload_uid}/metrics/available"),
+    ("GET", "/api/v1/workloads/{workload_uid}/metrics/data"),
+    ("GET", "/api/v1/workloads/{workload_uid}/metrics/iteration-times"),
+    ("GET", "/api/v1/workloads"),
+    ("GET", "/api/v1/workloads/{workload_uid}/runs"),
+    ("GET", "/api/v1/workloads/{workload_uid}/framework-detection"),
+    ("GET", "/health"),
+]
+
+# The others have nothing in them that could be wrong.
+NEGATED = PATHS[:8]
+
+
+@pytest.fixture
+def app(database: str) -> Iterator[Any]:
+    app = create_app(database)
+    with TestClient(app):
+        yield app
+
+
+def described(app: Any) -> dict[str, Any]:
+    document: dict[str, Any] = app.openapi()
+    return document
+
+
+def test_every_operation_is_tested_here(tmp_path: Path) -> None:
+    document = described(create_app(str(tmp_path / "lens.db")))
+    found = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+    assert found == set(PATHS)
+
+
+def is_the_contracts_trap(case: Any) -> bool:
+    """U+0000 in a text, or an id over 256 characters."""
+    text = case.body if isinstance(case.body, (str, bytes)) else json.dumps(case.body)
+    found = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return "\\u0000" in found or "\0" in found or any(len(word) > MAX_ID_LENGTH for word in found.split('"'))
+
+
+@pytest.mark.parametrize(
+    ("mode", "method", "path"),
+    [("positive", *operation) for operation in PATHS] + [("negative", *operation) for operation in NEGATED],
+    ids=lambda value: str(value),
+)
+def test_generated_requests_are_answered_as_described(app: Any, mode: str, method: str, path: str) -> None:
+    schema = schemathesis.openapi.from_dict(described(app))
+    schema.app = app
+    strategy = schema[path][method].as_strategy(generation_mode=GenerationMode(mode))
+
+    @settings(
+        max_examples=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def check(case: Any) -> None:
+        response = case.call()
+        if response.status_code == 500:
+            assert method == "POST", response.text
+            assert response.json()["meta"]["message"].startswith("failed to process ")
+            assert is_the_contracts_trap(case), case.as_curl_command()
+        case.validate_response(
+            response,
+            checks=[
+                schemathesis.checks.CHECKS.get_one(name)
+                for name in ("status_code_conformance", "content_type_conformance", "response_schema_conformance")
+            ],
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check()

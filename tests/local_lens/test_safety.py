@@ -1,0 +1,198 @@
+"""What one client, a browser's other tabs or a full disk may not do to the others."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import resource
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+import requests
+
+from primus_lens_local.guards import MAX_BODY_BYTES, is_local_host
+
+from .conftest import Lens, LensProcess
+from .test_process import get, post_steps
+
+StartLens = Callable[..., LensProcess]
+TOO_LARGE = {
+    "meta": {"code": 413, "message": "request body is larger than 32 MB"},
+    "data": None,
+    "tracing": None,
+}
+
+
+def body(megabytes: float) -> bytes:
+    padded = {"workload_uid": "w", "run_id": "r", "metrics": [{"name": "a", "tags": {"padding": ""}}]}
+    empty = json.dumps(padded).encode()
+    return empty.replace(b'"padding": ""', b'"padding": "%s"' % (b"x" * (int(megabytes * 2**20) - len(empty))))
+
+
+def chunks(megabytes: int) -> Iterator[bytes]:
+    for _ in range(megabytes):
+        yield b" " * 2**20
+
+
+def memory_kb(lens: LensProcess) -> int:
+    status = Path(f"/proc/{lens.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def test_a_body_of_32_mb_is_taken_and_a_larger_one_refused(lens: Lens) -> None:
+    assert len(body(32)) == MAX_BODY_BYTES
+    assert lens.post("metrics", body(32)).status_code == 200
+    response = lens.post("metrics", body(32) + b" ")
+    assert (response.status_code, response.json()) == (413, TOO_LARGE)
+
+
+def test_a_body_that_hides_its_size_is_refused_without_being_kept(tmp_path: Path, start_lens: StartLens) -> None:
+    lens = start_lens(tmp_path / "lens.db")
+    url = f"{lens.url}/api/v1/wandb/metrics"
+    assert requests.post(url, data=body(1), timeout=20).status_code == 200
+    before = memory_kb(lens)
+    response = requests.post(url, data=chunks(300), timeout=60)
+    assert (response.status_code, response.json()) == (413, TOO_LARGE)
+    assert memory_kb(lens) - before < 120 * 1024
+    assert requests.post(url, data=body(1), timeout=20).status_code == 200
+
+
+def test_an_announced_body_is_refused_before_it_is_sent(tmp_path: Path, start_lens: StartLens) -> None:
+    lens = start_lens(tmp_path / "lens.db")
+    connection = http.client.HTTPConnection("127.0.0.1", lens.port, timeout=20)
+    connection.putrequest("POST", "/api/v1/wandb/batch")
+    connection.putheader("Content-Length", str(10**12))
+    connection.endheaders()
+    response = connection.getresponse()
+    assert (response.status, json.load(response)) == (413, TOO_LARGE)
+
+
+def test_slow_senders_and_readers_keep_nobody_waiting(tmp_path: Path, start_lens: StartLens) -> None:
+    lens = start_lens(tmp_path / "lens.db")
+    metrics = [{"name": f"m{i}", "value": 0.1, "step": step} for step in range(500) for i in range(100)]
+    big = {"source": "wandb", "workload_uid": "w", "run_id": "big", "metrics": metrics}
+    requests.post(f"{lens.url}/api/v1/wandb/metrics", json=big, timeout=60)
+    slow = []
+    for kind in range(150):
+        connection = socket.create_connection(("127.0.0.1", lens.port))
+        slow.append(connection)
+        if kind % 3 == 0:
+            connection.sendall(b"POST /api/v1/wandb/metrics HTTP/1.1\r\nHost: x\r\nX-Slo")
+        elif kind % 3 == 1:
+            connection.sendall(b"POST /api/v1/wandb/metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        elif kind < 30:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(b"GET /api/v1/workloads/w/metrics/data HTTP/1.1\r\nHost: x\r\n\r\n")
+    deadline = time.monotonic() + 60
+    waits: list[float] = []
+    while len(waits) < 20 or max(waits[-20:]) > 0.5:
+        assert time.monotonic() < deadline, waits[-20:]
+        began = time.monotonic()
+        step = len(waits)
+        post_steps(lens.port, "r", range(step, step + 1))
+        assert get(lens, "/workloads/w/metrics/data?run_id=r&metrics=m1")["total_count"] == step + 1
+        waits.append(time.monotonic() - began)
+    for connection in slow:
+        connection.close()
+
+
+@pytest.fixture(params=["full disk", "file size limit"])
+def nearly_full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[LensProcess], Callable[[], None]]]:
+    """Returns what limits a server's space; that returns what gives it room again."""
+    if request.param == "full disk":
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)]
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("mounting a small disk needs root")
+
+        def make_room() -> None:
+            subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+
+        yield lambda lens: make_room
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    else:
+
+        def limit(lens: LensProcess, size: int = 700_000) -> Callable[[], None]:
+            resource.prlimit(lens.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+            return lambda: limit(lens, resource.RLIM_INFINITY) and None
+
+        yield limit
+
+
+def test_a_full_disk_answers_500_and_loses_nothing(
+    tmp_path: Path, start_lens: StartLens, nearly_full: Callable[[LensProcess], Callable[[], None]]
+) -> None:
+    (tmp_path / "disk").mkdir(exist_ok=True)
+    lens = start_lens(tmp_path / "disk" / "lens.db")
+    make_room = nearly_full(lens)
+    url = f"{lens.url}/api/v1/wandb/metrics"
+    acknowledged, refused = [], 0
+    for step in range(3000):
+        metrics = [{"name": f"m{i}", "value": step, "step": step} for i in range(100)]
+        answer = requests.post(url, json={"workload_uid": "w", "run_id": "r", "metrics": metrics}, timeout=20)
+        if answer.status_code == 200:
+            acknowledged.append(step)
+        else:
+            assert (answer.status_code, answer.json()["meta"]["message"]) == (500, "failed to process metrics")
+            refused += 1
+            if refused == 5:
+                break
+    assert refused == 5
+    assert acknowledged
+    found = get(lens, "/workloads/w/metrics/data?metrics=m99")["data"]
+    assert [point["iteration"] for point in found] == acknowledged
+    make_room()
+    assert requests.post(url, json={"workload_uid": "w", "metrics": [{"name": "m99"}]}, timeout=20).status_code == 200
+    lens.process.kill()
+    lens.process.wait()
+    again = start_lens(tmp_path / "disk" / "lens.db")
+    found = get(again, "/workloads/w/metrics/data?metrics=m99&run_id=r")["data"]
+    assert [point["iteration"] for point in found] == acknowledged
+    again.process.send_signal(signal.SIGTERM)
+    again.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("localhost:8080", True),
+        ("127.0.0.1:8080", True),
+        ("[::1]:8080", True),
+        ("10.1.2.3", True),
+        ("my-laptop:8080", True),
+        ("lens.localhost", True),
+        ("host.docker.internal:8080", True),
+        ("evil.example:8080", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example.", False),
+    ],
+)
+def test_a_name_that_somebody_else_can_own_is_not_local(host: str, is_local: bool) -> None:
+    assert is_local_host(host) is is_local
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:{port}", "Host": "localhost:{port}"}, 200),
+    ],
+    ids=["program", "rebinding", "other site", "sandboxed site", "own page"],
+)
+def test_another_site_in_the_browser_is_refused(
+    tmp_path: Path, start_lens: StartLens, headers: dict[str, str], status: int
+) -> None:
+    lens = start_lens(tmp_path / "lens.db")
+    headers = {name: value.format(port=lens.port) for name, value in headers.items()}
+    sent: dict[str, Any] = {"data": body(0.001), "headers": {**headers, "Content-Type": "text/plain"}}
+    assert requests.post(f"{lens.url}/api/v1/wandb/metrics", timeout=20, **sent).status_code == status
+    assert requests.get(f"{lens.url}/api/v1/workloads", timeout=20, headers=headers).status_code == status
