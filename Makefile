@@ -4,7 +4,7 @@ VENV := .venv
 DEMO_VENV := .venv-demo
 ARGS ?=
 
-.PHONY: demo test lint matrix bench clean
+.PHONY: demo test lint matrix frameworks bench clean
 
 demo: $(DEMO_VENV)/installed
 	$(DEMO_VENV)/bin/python examples/demo.py $(ARGS)
@@ -22,11 +22,15 @@ lint: $(VENV)/installed
 matrix: $(VENV)/installed
 	$(VENV)/bin/nox --session ends
 
+# Tiny real trainings of frameworks of several gigabytes: Lightning, Transformers, accelerate, Keras, JAX, TensorFlow.
+frameworks: $(VENV)/installed
+	$(VENV)/bin/nox --session frameworks
+
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 # A user's installation: the built package, not the source tree.
-$(DEMO_VENV)/installed: pyproject.toml $(shell find src -name '*.py') primus_lens_wandb_hook.pth
+$(DEMO_VENV)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc') primus_lens_wandb_hook.pth
 	$(PYTHON) -m venv $(DEMO_VENV)
 	$(DEMO_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(DEMO_VENV)/bin/python -m pip install --quiet ".[local]" scikit-learn

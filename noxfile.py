@@ -29,3 +29,18 @@ def ends(session: nox.Session) -> None:
     session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
     tests = session.posargs or ["tests/agent", "tests/unit"]
     session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)
+
+
+@nox.session(python="3.11")
+def frameworks(session: nox.Session) -> None:
+    """Real frameworks on CPU. The pinned torch is one whose CPU build some machines have at hand; any will do."""
+    packages = ["lightning", "transformers", "accelerate", "keras", "jax", "jaxlib", "tensorflow-cpu", "wandb", "numpy"]
+    session.install(".", "torch==2.13.0", *packages)
+    session.run(
+        ".venv/bin/python",
+        "-m",
+        "pytest",
+        "tests/frameworks",
+        f"--training-python={session.bin}/python",
+        external=True,
+    )

@@ -49,7 +49,7 @@ def demonstrate(server: subprocess.Popen[str], database: Path, stay: bool) -> in
         return 1
     url = "http://" + announcement.split("http://")[1].strip()
     workload = f"digits-{uuid.uuid4().hex[:8]}"
-    print(f"Local Lens: {url}   workload: {workload}\n\n$ python examples/train_digits.py", flush=True)
+    print(f"Watch it live: {url}/?workload={workload}\n\n$ python examples/train_digits.py", flush=True)
     training = subprocess.run(
         [sys.executable, str(HERE / "train_digits.py")], env=environment(url, workload), check=False
     )
@@ -61,7 +61,9 @@ def demonstrate(server: subprocess.Popen[str], database: Path, stay: bool) -> in
     if not arrived:
         print("Nothing arrived. `primus-lens-wandb check` tells what is wrong.", file=sys.stderr)
         return 1
-    print(f"\nQuery more:  {api}/metrics/data?data_source=wandb&metrics=all\nAPI docs:    {url}/api/docs")
+    show_detection(api)
+    print(f"\nLive page:   {url}/?workload={workload}")
+    print(f"Query more:  {api}/metrics/data?data_source=wandb&metrics=all\nAPI docs:    {url}/api/docs")
     print(f"JSONL file:  {OUTPUT / 'metrics' / 'node_0' / 'rank_0' / 'wandb_metrics.jsonl'}")
     if stay:
         print("\nThe server stays up: Ctrl-C ends it.", flush=True)
@@ -97,6 +99,21 @@ def show_what_arrived(api: str) -> bool:
             last = max(series, key=lambda point: point["iteration"])
             print(f"  {name:<24}{len(series):>8}{last['iteration']:>12}{last['value']:>14.5g}")
     return bool(by_run)
+
+
+def show_detection(api: str) -> None:
+    detection = fetch(f"{api}/framework-detection")
+    evidence = detection["evidence"]
+    frameworks = [detection["wrapper_framework"], detection["base_framework"]]
+    packages = evidence["software"].get("packages", {})
+    print(f"\nDetected: {' on '.join(filter(None, frameworks)) or 'no framework'}, {describe_hardware(evidence)}")
+    print("Packages: " + ", ".join(f"{name} {version}" for name, version in sorted(packages.items())))
+
+
+def describe_hardware(evidence: dict[str, Any]) -> str:
+    hardware = evidence.get("hardware", {})
+    count = hardware.get("gpu_count", 0)
+    return f"{count} × {hardware.get('gpu_name') or hardware.get('gpu_arch')}" if count else "no GPU"
 
 
 def fetch(url: str, **parameters: str) -> Any:

@@ -21,9 +21,8 @@ MAX_BLOCKS = 800
 """A metric of a run has at most so many; a chart is about as many pixels wide."""
 
 _Row = TrainingPerformance
-_STEPS_PER_READ = 4000
-_MAX_READS = 64
-_MAX_CHANGED = 5000
+_VALUES_PER_READ = 40_000
+_MAX_READS = 256
 _FIRST_STEP = -(2**31)
 # Several writers of one run may deliver out of order by so much; what comes later still is found by counting.
 _LATE_MS = 2000
@@ -106,17 +105,15 @@ class RunBlocks:
         return sum(map(len, self.metrics.values()))
 
     def refresh(self, connection: Connection, extent: Extent, version: int, deadline: float) -> bool:
-        """Read what changed until `deadline` (of time.monotonic), at least one part; return whether anything did."""
+        """Read what changed, in parts, until `deadline` (of time.monotonic); return whether anything did."""
         if extent != self._extent:
             self._note_changes(connection, extent)
         changed = False
-        while self._unread:
+        while self._unread and time.monotonic() < deadline:
             self._read(connection, *self._unread.pop(0), version)
             changed = True
             if not self._unread:
                 self._recount()
-            if time.monotonic() > deadline:
-                break
         return changed
 
     def since(self, metric: str, version: int) -> list[Block]:
@@ -128,15 +125,16 @@ class RunBlocks:
         before, self._extent = self._extent, extent
         if before is None:
             self.width = block_width(extent.step_count, extent.first_step, extent.last_step)
-            self._unread = list(_parts(*extent[:3]))
+            self._unread = list(_parts(extent.value_count, extent.first_step, extent.last_step))
             return
         self._was_recounted = False
         is_new = (*_is_run(self.key), _Row.last_time_ms >= before.last_time_ms - _LATE_MS)
         count, first, last = connection.execute(
             select(func.count(), func.min(_Row.iteration), func.max(_Row.iteration)).where(*is_new)
         ).one()
-        if count > _MAX_CHANGED:
-            self._unread += _parts(count, first, last)
+        values = count * extent.value_count // extent.step_count
+        if values > _VALUES_PER_READ:
+            self._unread += _parts(values, first, last)
             return
         for step in connection.scalars(select(_Row.iteration).where(*is_new).order_by(_Row.iteration)):
             low, high = self._aligned(step, step)
@@ -152,7 +150,7 @@ class RunBlocks:
         known = sum(block.size for blocks in self.metrics.values() for block in blocks.values())
         if known < self._extent.value_count:
             self._was_recounted = True
-            self._unread = list(_parts(*self._extent[:3]))
+            self._unread = list(_parts(self._extent.value_count, self._extent.first_step, self._extent.last_step))
 
     def _read(self, connection: Connection, first_step: int, last_step: int, version: int) -> None:
         for metric, index, block in read_blocks(
@@ -200,7 +198,7 @@ def read_blocks(
         .group_by(name, number)
         .order_by(name, number)
     )
-    for metric, index, count, first, last, time_ms, scaled_sum, low, high in connection.execute(query):
+    for metric, index, count, first, last, time_ms, scaled_sum, low, high in connection.execute(query).all():
         mean = scaled_sum / count / _SCALE
         yield metric, index, Block(count, first, last, time_ms, mean, low, high, version)
 
@@ -253,9 +251,9 @@ def _entries(dialect: str) -> tuple[Any, Any]:
     return entries.c.key, entries.c.value
 
 
-def _parts(step_count: int, first_step: int, last_step: int) -> Iterator[tuple[int, int]]:
+def _parts(value_count: int, first_step: int, last_step: int) -> Iterator[tuple[int, int]]:
     """Cut a range of steps into parts that are read one after the other, spread over the range from the start on."""
-    count = min(_MAX_READS, max(1, step_count // _STEPS_PER_READ))
+    count = min(_MAX_READS, max(1, value_count // _VALUES_PER_READ))
     length = math.ceil((last_step - first_step + 1) / count)
     bits = max(1, (count - 1).bit_length())
     for number in sorted(range(count), key=lambda part: f"{part:0{bits}b}"[::-1]):

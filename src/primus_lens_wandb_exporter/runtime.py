@@ -74,7 +74,7 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
             ledger.acknowledge(path_of(output_path, run.place), run, sequences)
 
     if settings.api_reporting:
-        client = LensClient(settings.base_url)
+        client = LensClient(settings.base_url, settings.api_token)
         sinks.append(LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge))
     return Exporter(sinks, budget, capacity)
 

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
 
     api_reporting: bool = True
     base_url: str = DEFAULT_BASE_URL
+    api_token: str = ""
     save_local: bool = True
     output_path: Optional[str] = None
     enhance_metrics: bool = False
@@ -50,6 +51,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
         base_url=_read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL),
+        api_token=_read(environ, "PRIMUS_LENS_API_TOKEN", _token, ""),
         save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
         output_path=environ.get("PRIMUS_LENS_WANDB_OUTPUT_PATH") or None,
         enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
@@ -69,7 +71,10 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
     try:
         return parse(text)
     except ValueError as error:
-        diagnostics.warn_once(("setting", name, text), "%s=%r %s; using %s", name, text, error, default)
+        shown = "***" if parse is _token else text
+        diagnostics.warn_once(
+            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, "none" if default == "" else default
+        )
         return default
 
 
@@ -90,6 +95,13 @@ def _batch_size(text: str) -> int:
     if not 1 <= number <= MAXIMUM_BATCH_SIZE:
         raise ValueError("is not a whole number from 1 to %d" % MAXIMUM_BATCH_SIZE)
     return number
+
+
+def _token(text: str) -> str:
+    # Not part of the message: it is a secret, malformed or not.
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("has characters that a header cannot carry")
+    return text
 
 
 def _number(text: str) -> float:

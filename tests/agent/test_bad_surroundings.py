@@ -6,7 +6,7 @@ import pytest
 
 from ..support import faults
 from ..support.faults import FaultyLens
-from ..support.lens import Lens
+from ..support.lens import Lens, running_lens
 from ..support.training import Trainer
 from ..support.wandb_file import scalars
 
@@ -135,6 +135,18 @@ def test_steps_that_lens_cannot_store_stay_out_of_it(trainer: Trainer, lens: Len
     assert lens.scalars(trainer.workload) == {(2**31 - 1, "a"): 1.0}
     assert [line["step"] for line in training.lines()] == [2**31 - 1, 2**31]
     assert "2147483648" in training.stderr
+
+
+def test_a_token_opens_a_lens_that_asks_for_one_and_is_never_shown(trainer: Trainer) -> None:
+    with running_lens(trainer.directory, 0, "--token", "s3cret-token") as guarded:
+        address = {"PRIMUS_LENS_API_BASE_URL": guarded.base_url, "PRIMUS_LENS_WANDB_DEBUG": "true"}
+        refused = trainer.run(SCRIPT, **address)
+        accepted = trainer.run(SCRIPT, PRIMUS_LENS_API_TOKEN="s3cret-token", **address)
+
+    assert any("Lens refused" in line and "401" in line for line in refused.stderr.splitlines())
+    assert "received=60, delivered=60" in accepted.stderr
+    mirror = "".join(path.read_text() for path in (trainer.directory / "mirror").rglob("*.*"))
+    assert "s3cret-token" not in refused.stderr + accepted.stderr + mirror
 
 
 def test_the_debug_log_shows_the_way_of_the_data(trainer: Trainer) -> None:

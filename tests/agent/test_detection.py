@@ -31,7 +31,8 @@ def test_a_run_is_reported_with_its_config_and_surroundings(faulty: FaultyLens, 
     faulty_trainer.run(
         """
         import wandb
-        run = wandb.init(project="p", name="n", tags=["t"], config={"lr": 0.1, "api_key": "s3cret-value", "max_tokens": 9})
+        config = {"lr": 0.1, "api_key": "s3cret-value", "max_tokens": 9}
+        run = wandb.init(project="p", name="n", tags=["t"], config=config)
         run.log({"a": 1})
         run.finish()
         """,

@@ -187,8 +187,14 @@ def test_accelerate_that_transformers_loaded_by_itself_does_not_count(modules: M
 def test_keras_runs_on_the_backend_that_it_names(modules: Modules, backend: str, base: str) -> None:
     stand_ins.keras(modules, backend)
     # TensorFlow is loaded beside another backend by anything that writes TensorBoard's files.
-    modules.load("tensorflow")
+    modules.load("tensorflow").load("wandb.integration.keras")
     assert chosen(modules) == {WRAPPER: "keras", BASE: base}
+
+
+def test_keras_that_tensorflow_has_loaded_does_not_count(modules: Modules) -> None:
+    stand_ins.keras(modules, "tensorflow")
+    modules.load("tensorflow")
+    assert chosen(modules) == {WRAPPER: "", BASE: "tensorflow"}
 
 
 def test_keras_that_tensorboard_drew_into_a_pytorch_job_does_not_count(modules: Modules) -> None:
@@ -212,7 +218,10 @@ def test_jax_that_a_pytorch_job_has_loaded_does_not_count_before_it_has_a_device
 def test_transformers_and_pytorch_count_only_without_something_more_specific(modules: Modules, specific: str) -> None:
     stand_ins.torch(modules)
     assert chosen(modules)[BASE] == "pytorch"
+    # As torchmetrics loads it.
     modules.load("transformers")
+    assert chosen(modules)[BASE] == "pytorch"
+    modules.load("transformers.modeling_utils")
     assert chosen(modules)[BASE] == "transformers"
     modules.load(specific)
     assert chosen(modules)[BASE] == specific.split(".")[0]

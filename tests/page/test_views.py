@@ -77,7 +77,7 @@ def test_two_runs_are_drawn_over_each_other_and_switched_by_the_legend(view: Vie
     assert card.get_attribute("data-lines") == "2"
     both = view.picture("loss")
     page.get_by_role("checkbox", name="slow").uncheck()
-    page.wait_for_function("document.querySelector('.card').dataset.lines === '1'")
+    page.wait_for_function("() => document.querySelector('.card').dataset.lines === '1'")
     assert view.picture("loss") != both
     assert "hide=slow" in page.url
     color = page.locator("label:has-text('fast') i").get_attribute("style")

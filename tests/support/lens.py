@@ -35,7 +35,7 @@ class Lens:
 
 
 @contextlib.contextmanager
-def running_lens(directory: Path, port: int = 0) -> Iterator[Lens]:
+def running_lens(directory: Path, port: int = 0, *options: str) -> Iterator[Lens]:
     """Starts ``primus-lens-local serve`` on a free port with its database in ``directory``."""
     log = (directory / "lens.log").open("ab")
     process = subprocess.Popen(
@@ -48,6 +48,7 @@ def running_lens(directory: Path, port: int = 0) -> Iterator[Lens]:
             str(port),
             "--database",
             str(directory / "lens.db"),
+            *options,
         ],
         stdout=subprocess.PIPE,
         stderr=log,

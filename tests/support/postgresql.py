@@ -13,14 +13,14 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator
 
 INSTALL = "PostgreSQL is not installed: apt-get install postgresql"
 PASSWORD = "not-so-secret"
 _START_SECONDS = 60
 
 
-def find_binaries() -> Optional[Path]:
+def find_binaries() -> Path | None:
     """Returns the folder with initdb and postgres; Debian keeps it off the PATH."""
     on_path = shutil.which("initdb")
     folders = [Path(on_path).resolve().parent] if on_path else []
@@ -51,7 +51,7 @@ class PostgreSQL:
 
 @contextlib.contextmanager
 def running_postgresql(binaries: Path) -> Iterator[PostgreSQL]:
-    # Not below pytest's folder, which the user that PostgreSQL runs as may not enter; with a short path, for its socket.
+    # Not below pytest's folder, which the user that PostgreSQL runs as may not enter; a short path, for its socket.
     folder = Path(tempfile.mkdtemp(prefix="lens-postgresql-"))
     account = _unprivileged()
     try:
@@ -64,7 +64,12 @@ def running_postgresql(binaries: Path) -> Iterator[PostgreSQL]:
         initdb = [str(binaries / "initdb"), f"--pgdata={folder / 'data'}", "--locale=C", "--no-sync", *options]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **identity)
         server = PostgreSQL(_free_port())
-        settings = [f"port={server.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
+        settings = [
+            f"port={server.port}",
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={folder}",
+            "fsync=off",
+        ]
         command = [str(binaries / "postgres"), "-D", str(folder / "data")]
         for setting in settings:
             command += ["-c", setting]
@@ -80,7 +85,7 @@ def running_postgresql(binaries: Path) -> Iterator[PostgreSQL]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unprivileged() -> Optional[pwd.struct_passwd]:
+def _unprivileged() -> pwd.struct_passwd | None:
     """PostgreSQL refuses to run as root: returns whom to be then."""
     if os.geteuid() != 0:
         return None

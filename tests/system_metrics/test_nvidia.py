@@ -2,8 +2,8 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 from primus_lens_wandb_exporter.system_metrics.nvidia import open_nvidia
+from primus_lens_wandb_exporter.system_metrics.sampler import SystemSampler
 
 from . import fake_nvml
 from .conftest import until

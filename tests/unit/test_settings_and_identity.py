@@ -37,6 +37,7 @@ def test_everything_can_be_set() -> None:
         {
             "PRIMUS_LENS_WANDB_API_REPORTING": "0",
             "PRIMUS_LENS_API_BASE_URL": "https://lens.example/api/v1/",
+            "PRIMUS_LENS_API_TOKEN": "t0ken",
             "PRIMUS_LENS_WANDB_SAVE_LOCAL": "no",
             "PRIMUS_LENS_WANDB_OUTPUT_PATH": "/data",
             "PRIMUS_LENS_WANDB_ENHANCE_METRICS": "yes",
@@ -45,9 +46,23 @@ def test_everything_can_be_set() -> None:
             "PRIMUS_LENS_WANDB_FLUSH_INTERVAL": "0.5",
             "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT": "0",
             "PRIMUS_LENS_WANDB_BUFFER_MB": "1.5",
+            "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "9",
         }
     )
-    assert settings[:10] == (False, "https://lens.example/api/v1", False, "/data", True, True, 10, 0.5, 0.0, 1.5)
+    assert settings == (
+        False,
+        "https://lens.example/api/v1",
+        "t0ken",
+        False,
+        "/data",
+        True,
+        True,
+        10,
+        0.5,
+        0.0,
+        1.5,
+        9.0,
+    )
 
 
 @pytest.mark.parametrize(

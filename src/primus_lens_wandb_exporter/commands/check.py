@@ -9,16 +9,19 @@ from typing import Any, List
 
 from .. import __version__, identity, installation, settings
 from ..installation import CURRENT, OUTDATED, STARTUP_FILES, Probe
+from ..redaction import EXTRA_KEYS_VARIABLE
 from ..sinks import jsonl
 from .environment import Environment, read_environment
 from .lens_health import ask_health
 from .report import Report, install_step, python_command, redact_addresses, show
 
 _SWITCH = "PRIMUS_LENS_WANDB_HOOK"
+_TOKEN = "PRIMUS_LENS_API_TOKEN"
 # Every variable with the field of Settings that it fills, in the order of the guides.
 _VARIABLES = {
     "PRIMUS_LENS_WANDB_API_REPORTING": "api_reporting",
     "PRIMUS_LENS_API_BASE_URL": "base_url",
+    _TOKEN: "api_token",
     "PRIMUS_LENS_WANDB_SAVE_LOCAL": "save_local",
     "PRIMUS_LENS_WANDB_OUTPUT_PATH": "output_path",
     "PRIMUS_LENS_WANDB_ENHANCE_METRICS": "enhance_metrics",
@@ -197,6 +200,8 @@ def _report_settings(report: Report, environment: Environment) -> None:
     in_force: "dict[str, object]" = {_SWITCH: environment.hook_is_enabled}
     for variable, field in _VARIABLES.items():
         in_force[variable] = getattr(environment.settings, field)
+    in_force[_TOKEN] = "***" if environment.settings.api_token else None
+    in_force[EXTRA_KEYS_VARIABLE] = os.environ.get(EXTRA_KEYS_VARIABLE) or None
     for variable, value in in_force.items():
         complaints = environment.warnings_about(variable)
         for complaint in complaints:

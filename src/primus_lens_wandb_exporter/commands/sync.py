@@ -153,7 +153,7 @@ class _Delivery:
             or settings.DEFAULT_BASE_URL
         )
         if base_url not in self._clients:
-            self._clients[base_url] = LensClient(base_url)
+            self._clients[base_url] = LensClient(base_url, settings.read_settings().api_token)
         return self._clients[base_url]
 
     def _say_what_was_delivered(self) -> None:

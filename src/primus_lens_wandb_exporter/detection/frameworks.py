@@ -43,15 +43,20 @@ def _accelerate_counts(loaded: Loaded) -> bool:
 
 
 def _keras_counts(loaded: Loaded) -> bool:
-    # TensorBoard's writer loads TensorFlow where it is installed, and TensorFlow loads Keras: no sign of Keras
-    # in a PyTorch job.
-    uses_keras = "keras:torch" in loaded.backends or WANDB_FOR_KERAS in loaded.modules
-    return uses_keras or "torch" not in loaded.modules
+    # TensorFlow loads Keras by itself, and TensorBoard's writer loads TensorFlow where it is installed.
+    if WANDB_FOR_KERAS in loaded.modules or not loaded.backends.isdisjoint(("keras:torch", "keras:jax")):
+        return True
+    return loaded.modules.isdisjoint(("torch", "tensorflow"))
+
+
+def _transformers_counts(loaded: Loaded) -> bool:
+    # torchmetrics, and so Lightning, loads it where it is installed, but none of its models.
+    return "transformers" in loaded.initialized or "torch" not in loaded.modules
 
 
 def _jax_counts(loaded: Loaded) -> bool:
-    # Loaded by TensorFlow, optax or a data pipeline; where PyTorch trains, JAX has no device yet.
-    return "jax" in loaded.initialized or "torch" not in loaded.modules
+    # Loaded by Keras, optax or a data pipeline; where another framework trains, JAX has no device yet.
+    return "jax" in loaded.initialized or loaded.modules.isdisjoint(("torch", "tensorflow"))
 
 
 class Framework(NamedTuple):
@@ -234,7 +239,8 @@ FRAMEWORKS = (
         versions=("jax:__version__", "jax.version:__version__"),
         # A dict of the backends that are started; read, never filled, by us.
         initialized=("jax._src.xla_bridge:_backends",),
-        environment=("JAX_COORDINATOR_ADDRESS", "JAX_PLATFORMS", "JAX_BACKEND"),
+        # Not JAX_PLATFORMS: images and operators set it for whatever may run.
+        environment=("JAX_COORDINATOR_ADDRESS",),
         counts=_jax_counts,
     ),
     Framework(
@@ -243,8 +249,10 @@ FRAMEWORKS = (
         modules=("transformers",),
         distributions=("transformers",),
         versions=("transformers:__version__",),
+        initialized=("transformers.modeling_utils", "transformers.trainer"),
         aliases=("huggingface", "hf", "hf_transformers"),
         is_general=True,
+        counts=_transformers_counts,
     ),
     Framework(
         "pytorch",

@@ -36,8 +36,9 @@ class Answer(NamedTuple):
 class LensClient:
     """Posts to one base URL over one kept-alive connection."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, token: str = "") -> None:
         self.base_url = base_url
+        self._token = token
         self._session: Any = None
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
@@ -72,6 +73,8 @@ class LensClient:
             session.trust_env = False
             session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
             session.headers["User-Agent"] = "primus-lens-wandb-exporter"
+            if self._token:
+                session.headers["Authorization"] = "Bearer " + self._token
             self._session = session
         return self._session
 

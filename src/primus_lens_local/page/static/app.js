@@ -6,7 +6,7 @@ import { Live, ask } from "./live.js";
 import { TABS, address, change, readAddress, shownRuns, state } from "./state.js";
 import { frameworkView, mainMetrics, runTable, workloadList } from "./tables.js";
 
-const POLL_MS = 400;
+const POLL_MS = 250;
 const SLOW_POLL_MS = 2000;
 const main = document.getElementById("main");
 const status = document.getElementById("status");

@@ -112,7 +112,7 @@ export class Card {
       const newest = blocks[blocks.length - 1];
       if (!last || newest.last > last.last) last = newest;
     }
-    const value = last && (last.count === 1 || this.drawn.length === 1) ? number(last.mean) + this.spec.unit : "";
+    const value = last && (last.count > 1 ? "mean " : "") + number(last.mean) + this.spec.unit;
     this.now.textContent = this.drawn.length === 1 ? value : last ? `step ${count(last.last)}` : "no data in these runs";
     this.element.dataset.lastStep = last ? last.last : "";
     this.element.dataset.lines = this.drawn.length;
