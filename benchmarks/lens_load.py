@@ -20,7 +20,7 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, NamedTuple
 
 from sqlalchemy import func, select
 
@@ -28,7 +28,7 @@ from primus_lens_local import store
 from primus_lens_local.contract import decode_metrics
 from primus_lens_local.database import open_database
 from primus_lens_local.tables import MetricSummary, TrainingPerformance
-from tests.support.lens import Lens, running_lens
+from tests.support.lens import Lens
 
 from .scripts.lens_senders import STEP_TIME_MS, body_of, value_of
 
@@ -36,12 +36,25 @@ SENDERS = 64
 MILLION = "million"
 MILLION_STEPS, MILLION_METRICS = 100_000, 10
 START_MS = 1_700_000_000_000
-# Steps per request and requests per sender and round.
-FORMS = {
-    "500 metrics a request (100 steps of 5)": (5, 100, 16),
-    "10 metrics a request (1 step)": (10, 1, 300),
-    "5 metrics a request (1 step)": (5, 1, 300),
-}
+
+
+class Form(NamedTuple):
+    """How a sender sends."""
+
+    title: str
+    metrics: int
+    steps: int
+    requests: int
+    metrics_per_s: int = 0
+    """Of all senders together; 0 is as fast as the server answers."""
+
+
+FORMS = (
+    Form("20,000 metrics/s, 500 a request", 5, 100, 10, 20_000),
+    Form("500 metrics a request (100 steps of 5)", 5, 100, 16),
+    Form("10 metrics a request (1 step)", 10, 1, 300),
+    Form("5 metrics a request (1 step)", 5, 1, 300),
+)
 _END_MS = START_MS + MILLION_STEPS * STEP_TIME_MS
 _MIDDLE = {"start": START_MS + 50_000 * STEP_TIME_MS, "end": START_MS + 51_000 * STEP_TIME_MS - 1}
 _ONE = {"data_source": "wandb", "metrics": "train/metric_3"}
@@ -72,9 +85,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as directory:
         location = options.database or str(Path(directory) / "lens.db")
         seed(location)
-        with running_lens(Path(directory), database=location) as lens:
+        with running_server(location) as lens:
             measure(lens, options.rounds)
-        sent = options.rounds * sum(SENDERS * metrics * steps * n for metrics, steps, n in FORMS.values())
+        sent = options.rounds * sum(SENDERS * form.metrics * form.steps * form.requests for form in FORMS)
         verify(location, sent)
 
 
@@ -86,22 +99,33 @@ def seed(location: str) -> None:
     engine.dispose()
 
 
+@contextlib.contextmanager
+def running_server(location: str) -> Iterator[Lens]:
+    command = [sys.executable, "-m", "primus_lens_local", "serve", "--port", "0", "--database", location]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield Lens(process.stdout.readline().split()[-1])
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def measure(lens: Lens, rounds: int) -> None:
     load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
     print(f"{SENDERS} senders, {os.cpu_count()} CPU cores, load average before: {load}; medians over {rounds} rounds\n")
     print(f"{'sent':<42}{'metrics/s':>12}{'requests/s':>12}{'answer ms':>11}{'p99 ms':>9}")
-    asked: dict[str, list[float]] = {name: [] for name in QUERIES}
-    for form, (metrics, steps, requests) in FORMS.items():
-        found = []
-        for number in range(rounds):
-            with asking(lens, asked):
-                found.append(send(lens, f"load-{metrics}-{steps}-{number}", metrics, steps, requests))
-        row = [_median(found, key) for key in ("metrics_per_s", "requests_per_s")]
+    asked: dict[Form, dict[str, list[float]]] = {form: {name: [] for name in QUERIES} for form in FORMS}
+    for form in FORMS:
+        found = [send(lens, asked[form], form, number) for number in range(rounds)]
+        rates = [statistics.median(result[key] for result in found) for key in ("metrics_per_s", "requests_per_s")]
         waits = [statistics.median(result["answer_ms"][key] for result in found) for key in ("median", "p99")]
-        print(f"{form:<42}{row[0]:>12,.0f}{row[1]:>12,.0f}{waits[0]:>11,.0f}{waits[1]:>9,.0f}")
-    print(f"\n{'asked meanwhile, of a million points (ms)':<44}{'median':>8}{'p95':>8}{'largest':>9}{'times':>7}")
-    for name, waits in asked.items():
-        show(name, waits)
+        print(f"{form.title:<42}{rates[0]:>12,.0f}{rates[1]:>12,.0f}{waits[0]:>11,.0f}{waits[1]:>9,.0f}", flush=True)
+    for form in FORMS:
+        print(f"\nasked meanwhile, of a million points: {form.title}")
+        print(f"{'(ms)':<44}{'median':>8}{'p95':>8}{'largest':>9}{'times':>7}")
+        for name, found_waits in asked[form].items():
+            show(name, found_waits)
     print(f"\n{'asked of the idle server (ms)':<44}{'median':>8}{'p95':>8}{'largest':>9}{'times':>7}")
     for name, (path, parameters) in {**QUERIES, **WHOLE}.items():
         show(name, [ask(lens, path, parameters) for _ in range(3 if name in WHOLE else 15)])
@@ -113,18 +137,25 @@ def show(name: str, waits: list[float]) -> None:
     print(f"{name:<44}{statistics.median(ordered):>8,.1f}{p95:>8,.1f}{ordered[-1]:>9,.1f}{len(ordered):>7}")
 
 
-def send(lens: Lens, workload: str, metrics: int, steps: int, requests: int) -> Any:
+def send(lens: Lens, asked: dict[str, list[float]], form: Form, number: int) -> Any:
     arguments = {
         "port": lens.url.rsplit(":", 1)[1],
         "senders": SENDERS,
-        "metrics_per_step": metrics,
-        "steps_per_request": steps,
-        "requests": requests,
-        "workload": workload,
+        "metrics_per_step": form.metrics,
+        "steps_per_request": form.steps,
+        "requests": form.requests,
+        "metrics_per_s": form.metrics_per_s,
+        "workload": f"load-{FORMS.index(form)}-{number}",
     }
     command = [sys.executable, str(Path(__file__).parent / "scripts" / "lens_senders.py")]
     command += [f"--{name}={value}" for name, value in arguments.items()]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sending\n"
+    with asking(lens, asked):
+        result = json.loads(process.stdout.read())
+    assert process.wait() == 0
+    return result
 
 
 def ask(lens: Lens, path: str, parameters: dict[str, Any]) -> float:
@@ -173,10 +204,6 @@ def verify(location: str, sent: int) -> None:
     engine.dispose()
     print(f"\nsent {sent:,} metrics, found {found:,} in the table, {wrong} wrong")
     assert (found, wrong, counted) == (sent, 0, sent + MILLION_STEPS * MILLION_METRICS)
-
-
-def _median(found: list[Any], key: str) -> float:
-    return statistics.median(float(result[key]) for result in found)
 
 
 if __name__ == "__main__":

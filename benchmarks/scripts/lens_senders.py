@@ -1,4 +1,6 @@
-"""Many senders at once, each with a connection of its own, as fast as the server answers; prints a result as JSON.
+"""Many senders at once, each with a connection of its own, as fast as the server answers or at a given rate.
+
+Prints "sending", and then a result as JSON.
 
 Bodies are made before the clock starts: what is measured is the server, not this script.
 """
@@ -36,9 +38,10 @@ def body_of(workload: str, run: str, steps: range, names: list[str]) -> bytes:
     return json.dumps({**ids, "metrics": metrics, "timestamp": 1_700_000_000.0}).encode()
 
 
-async def send(port: int, bodies: list[bytes], waits: list[float]) -> None:
+async def send(port: int, bodies: list[bytes], waits: list[float], first_at: float, every: float) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for body in bodies:
+    for number, body in enumerate(bodies):
+        await asyncio.sleep(first_at + number * every - time.perf_counter())
         began = time.perf_counter()
         head = f"POST /api/v1/wandb/metrics HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
@@ -55,6 +58,7 @@ async def main() -> None:
     for name in ("port", "senders", "metrics_per_step", "steps_per_request", "requests"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--workload", required=True)
+    parser.add_argument("--metrics_per_s", type=int, default=0, help="of all together; as fast as possible without")
     options = parser.parse_args()
     names = [f"train/metric_{index}" for index in range(options.metrics_per_step)]
     per_request = options.steps_per_request
@@ -66,8 +70,15 @@ async def main() -> None:
         for sender in range(options.senders)
     ]
     waits: list[float] = []
+    print("sending", flush=True)
     began = time.perf_counter()
-    await asyncio.gather(*(send(options.port, bodies, waits) for bodies in all_bodies))
+    in_a_round = options.senders * per_request * len(names)
+    every = in_a_round / options.metrics_per_s if options.metrics_per_s else 0.0
+    sending = [
+        send(options.port, bodies, waits, began + every * sender / options.senders, every)
+        for sender, bodies in enumerate(all_bodies)
+    ]
+    await asyncio.gather(*sending)
     seconds = time.perf_counter() - began
     waits.sort()
     metrics = options.senders * options.requests * per_request * len(names)

@@ -31,14 +31,14 @@ _INSTALL = 'pip install "primus-lens-wandb-exporter[local]"'
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
-    if sys.version_info < (3, 9):
-        return _fail(f"the local Lens needs Python 3.9 or newer, this is {sys.version.split()[0]}")
+    if sys.version_info < (3, 10):
+        return _fail(f"the local Lens needs Python 3.10 or newer, this is {sys.version.split()[0]}")
     try:
         from primus_lens_local.database import DatabaseError, default_database
         from primus_lens_local.listening import AddressError, bind, is_loopback, serve
         from primus_lens_local.server import create_app
     except ImportError as error:
-        return _fail(f"the local Lens needs packages that are not installed ({error}). Install them with: {_INSTALL}")
+        return _fail(_missing(error))
     token = options.token if options.token is not None else os.environ.get(_TOKEN_VARIABLE, "")
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         return _fail("the token can only have printable ASCII characters, without spaces")
@@ -48,6 +48,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         app = create_app(options.database or default_database(), token or None, on_loopback)
     except (DatabaseError, AddressError) as error:
         return _fail(str(error))
+    except ImportError as error:
+        return _fail(_missing(error))
     if not (token or on_loopback):
         print(_OPEN_TO_ALL, file=sys.stderr, flush=True)
     serve(app, listener)
@@ -91,6 +93,10 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+
+
+def _missing(error: ImportError) -> str:
+    return f"the local Lens needs packages that are not installed ({error}). Install them with: {_INSTALL}"
 
 
 def _fail(message: str) -> int:

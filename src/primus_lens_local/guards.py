@@ -89,7 +89,10 @@ def is_local_host(host: str) -> bool:
 
 def header(scope: Scope, name: bytes) -> str:
     """Return a request's header, "" where there is none."""
-    return str(next((value for key, value in scope["headers"] if key == name), b"").decode("latin-1"))
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return ""
 
 
 async def refuse(

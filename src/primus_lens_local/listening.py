@@ -19,6 +19,8 @@ from fastapi import FastAPI
 
 _GRACE_SECONDS = 5
 _BACKLOG = 2048
+# A query passes between threads a few times: each time it waits so long for the threads that decode and write.
+_SWITCH_SECONDS = 0.001
 
 
 class AddressError(Exception):
@@ -54,6 +56,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         # uvicorn raises the signal again when it has shut down: it ends here, as a success.
         signal.signal(number, _exit_cleanly)
     _allow_many_connections()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
         access_log=False,

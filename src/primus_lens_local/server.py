@@ -24,6 +24,7 @@ from primus_lens_local.writer import Writer
 
 logger = logging.getLogger(__name__)
 
+
 def create_app(database: str, token: Optional[str] = None, listens_on_loopback: bool = False) -> FastAPI:
     """Create the local Lens on a database (SQLite path or URL); raise DatabaseError if it cannot be used.
 
@@ -43,6 +44,8 @@ def create_app(database: str, token: Optional[str] = None, listens_on_loopback: 
         title="Primus Lens (local)", openapi_url=OPENAPI_URL, docs_url=None, redoc_url=None, lifespan=lifespan
     )
     app.state.engine = engine
+    # What is added later stands before what was added earlier.
+    app.add_middleware(ingest.DirectIngest)
     app.add_middleware(BodyLimit)
     if token:
         app.add_middleware(TokenAuth, token=token)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Iterator, Union
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -93,7 +93,7 @@ def run_cli(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 class LensProcess:
     """`primus-lens-local serve` on a free port."""
 
-    def __init__(self, database: Union[Path, str, None], *arguments: str, **environment: str) -> None:
+    def __init__(self, database: Path | str | None, *arguments: str, **environment: str) -> None:
         location = ["--database", str(database)] if database else []
         self.process = run_cli("serve", "--port", "0", *location, *arguments, **environment)
         assert self.process.stdout is not None
@@ -107,7 +107,7 @@ def start_lens() -> Iterator[Callable[..., LensProcess]]:
     """Start local Lens processes; those still alive are killed at the end."""
     started: list[LensProcess] = []
 
-    def start(database: Union[Path, str, None], *arguments: str, **environment: str) -> LensProcess:
+    def start(database: Path | str | None, *arguments: str, **environment: str) -> LensProcess:
         started.append(LensProcess(database, *arguments, **environment))
         return started[-1]
 

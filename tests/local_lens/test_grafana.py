@@ -38,7 +38,14 @@ def interpolated(text: str, chosen: dict[str, str], in_path: bool = False) -> st
 
 def rows(lens: Lens, query: dict[str, Any], **chosen: str) -> list[dict[str, Any]]:
     """The table that the data source makes: every row has every column, of its type."""
-    values = {"workload": WORKLOAD, "run": "$__all", "metric": "$__all", "__from": "1001000", "__to": "1002000", **chosen}
+    values = {
+        "workload": WORKLOAD,
+        "run": "$__all",
+        "metric": "$__all",
+        "__from": "1001000",
+        "__to": "1002000",
+        **chosen,
+    }
     parameters = {item["key"]: interpolated(item["value"], values) for item in query["url_options"]["params"]}
     assert query["url_options"]["method"] == "GET"
     answer = lens.get(interpolated(query["url"], values, in_path=True), **parameters)

@@ -117,7 +117,7 @@ def test_an_accepted_request_is_answered_in_the_servers_words(lens: Lens, kind: 
     ],
 )
 def test_an_odd_metric_is_stored_as_the_server_stores_it(lens: Lens, metric: str, stored: tuple[Any, ...]) -> None:
-    assert lens.post("metrics", '{"workload_uid": "w", "metrics": [%s]}' % metric).status_code == 200
+    assert lens.post("metrics", f'{{"workload_uid": "w", "metrics": [{metric}]}}').status_code == 200
     (point,) = lens.points()
     assert (point["metric_name"], point["value"], point["iteration"], point["timestamp"]) == stored
 

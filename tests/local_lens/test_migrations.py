@@ -50,12 +50,12 @@ def test_a_file_of_the_first_version_opens_with_all_that_it_holds(old_file: Path
             ("r1", 1, "lr"): (0.5, 1_001_000),
             ("r1", 1, "acc"): (5e-324, 1_003_500),
             ("r1", 2, "loss"): (0.25, 1_004_000),
-            ("r1", 3, "name' \"%s\""): (1.0, 1_005_000),
+            ("r1", 3, 'name\' "%s"'): (1.0, 1_005_000),
             ("r1", 3, "n" * 300): (2.0, 1_005_000),
             ("r2", 1, "loss"): (1 / 3, 1_000_000),
         }
         counted = lens.get(f"{WORKLOAD}/metrics/available")["metrics"]
-        expected = {"acc": 1, "loss": 4, "lr": 1, "n" * 300: 1, "name' \"%s\"": 1}
+        expected = {"acc": 1, "loss": 4, "lr": 1, "n" * 300: 1, 'name\' "%s"': 1}
         assert {metric["name"]: metric["count"] for metric in counted} == expected
         sources = lens.get(f"{WORKLOAD}/metrics/sources")["data_sources"]
         assert sources == [{"name": "tensorboard", "count": 1}, {"name": "wandb", "count": 4}]

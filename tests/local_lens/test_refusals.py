@@ -57,7 +57,7 @@ def refused(lens: Lens, kind: str, body: Any) -> None:
     ],
 )
 def test_one_bad_metric_refuses_all_metrics(lens: Lens, member: str) -> None:
-    refused(lens, "metrics", '{"workload_uid": "w", "metrics": [%s, {%s}]}' % (json.dumps(GOOD_METRIC), member))
+    refused(lens, "metrics", f'{{"workload_uid": "w", "metrics": [{json.dumps(GOOD_METRIC)}, {{{member}}}]}}')
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_config_numbers_beyond_float64_are_refused(lens: Lens) -> None:
 
 @pytest.mark.parametrize("entry", ['{"step": 1.0}', '{"data": []}', '{"data": {"a": NaN}}', '{"timestamp": "x"}', "1"])
 def test_one_bad_log_refuses_all_logs(lens: Lens, entry: str) -> None:
-    refused(lens, "logs", '{"workload_uid": "w", "logs": [{"step": 1, "data": {}}, %s]}' % entry)
+    refused(lens, "logs", f'{{"workload_uid": "w", "logs": [{{"step": 1, "data": {{}}}}, {entry}]}}')
 
 
 @pytest.mark.parametrize("part", ["metrics", "logs", "detection"])

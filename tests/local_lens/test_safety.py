@@ -102,7 +102,9 @@ def test_slow_senders_and_readers_keep_nobody_waiting(tmp_path: Path, start_lens
 
 
 @pytest.fixture(params=["full disk", "file size limit"])
-def nearly_full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[LensProcess], Callable[[], None]]]:
+def nearly_full(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[LensProcess], Callable[[], None]]]:
     """Returns what limits a server's space; that returns what gives it room again."""
     if request.param == "full disk":
         disk = tmp_path / "disk"
@@ -118,11 +120,14 @@ def nearly_full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
     else:
 
-        def limit(lens: LensProcess, size: int = 700_000) -> Callable[[], None]:
+        def limit(lens: LensProcess, size: int) -> None:
             resource.prlimit(lens.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-            return lambda: limit(lens, resource.RLIM_INFINITY) and None
 
-        yield limit
+        def limited(lens: LensProcess) -> Callable[[], None]:
+            limit(lens, 700_000)
+            return lambda: limit(lens, resource.RLIM_INFINITY)
+
+        yield limited
 
 
 def test_a_full_disk_answers_500_and_loses_nothing(

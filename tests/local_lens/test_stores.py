@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from pathlib import Path
 from typing import Any, Callable
@@ -106,7 +107,7 @@ def test_asking_for_what_no_database_can_hold_finds_nothing(either_lens: Lens, e
 
 
 def test_the_largest_ids_are_stored(either_lens: Lens) -> None:
-    ids = {key: "x" * 256 for key in ("source", "workload_uid", "run_id", "pod_uid")}
+    ids = dict.fromkeys(("source", "workload_uid", "run_id", "pod_uid"), "x" * 256)
     assert either_lens.post("metrics", metrics_body({"name": "a"}, **ids)).status_code == 200
 
 
@@ -118,10 +119,7 @@ def test_nothing_is_lost_or_mixed_after_kill_9_under_load(database: str, start_l
         for step in range(first, 100_000):
             try:
                 post_steps(port, run, range(step, step + 1))
-            except (OSError, AssertionError, EOFError):
-                return
-            except Exception as error:  # http.client's own: the server died in the middle of an answer
-                assert "http.client" in type(error).__module__
+            except (OSError, http.client.HTTPException):
                 return
             acknowledged[run] = step
 
@@ -152,7 +150,9 @@ def test_nothing_is_lost_or_mixed_after_kill_9_under_load(database: str, start_l
 
 def test_two_servers_share_a_database(database: str, start_lens: StartLens) -> None:
     servers = [start_lens(database), start_lens(database)]
-    senders = [threading.Thread(target=post_steps, args=(servers[i % 2].port, f"r{i % 4}", range(20))) for i in range(8)]
+    senders = [
+        threading.Thread(target=post_steps, args=(servers[i % 2].port, f"r{i % 4}", range(20))) for i in range(8)
+    ]
     for sender in senders:
         sender.start()
     for sender in senders:

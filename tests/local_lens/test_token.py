@@ -58,7 +58,9 @@ def test_others_are_refused_in_the_words_of_the_api(client: TestClient, headers:
     assert client.get("/api/v1/workloads", headers=BEARER).json()["total_count"] == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/api/docs", "/api/openapi.json", "/page/anything", "/%2e%2e/health", "/health/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/docs", "/api/openapi.json", "/page/anything", "/%2e%2e/health", "/health/"]
+)
 def test_every_path_but_health_is_closed(client: TestClient, path: str) -> None:
     assert client.get("/health").status_code == 200
     assert client.get(path, follow_redirects=False).status_code == 401
@@ -85,7 +87,9 @@ def test_a_browser_gets_a_form_and_then_a_cookie(client: TestClient) -> None:
 
 
 def test_a_link_with_the_token_opens_the_page_without_it(client: TestClient) -> None:
-    welcome = client.get("/workloads/a b", params={"token": TOKEN, "run": '"><script>'}, headers={"accept": "text/html"})
+    welcome = client.get(
+        "/workloads/a b", params={"token": TOKEN, "run": '"><script>'}, headers={"accept": "text/html"}
+    )
     assert welcome.status_code == 200
     assert 'content="0;url=/workloads/a%20b?run=%22%3E%3Cscript%3E"' in welcome.text
     assert TOKEN not in welcome.text
@@ -95,7 +99,7 @@ def test_a_link_with_the_token_opens_the_page_without_it(client: TestClient) -> 
 @pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example", "//evil.example/%0d%0ax"])
 def test_a_link_leads_to_this_server_only(client: TestClient, path: str) -> None:
     welcome = client.get(f"http://127.0.0.1{path}", params={"token": TOKEN}, headers={"accept": "text/html"})
-    assert 'url=/evil.example' in welcome.text
+    assert "url=/evil.example" in welcome.text
 
 
 def test_a_long_form_is_not_read(client: TestClient) -> None:
