@@ -39,11 +39,9 @@ def main() -> int:
     parser.add_argument("calls", nargs="?", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        running_lens(Path(directory)) as lens,
-        faulty_lens(lens) as faulty,
-    ):
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        faulty = stack.enter_context(faulty_lens(stack.enter_context(running_lens(Path(directory)))))
         stop = threading.Event()
         trouble = threading.Thread(target=make_trouble, args=(faulty, stop, random.Random(options.seed)), daemon=True)
         trouble.start()
@@ -60,7 +58,7 @@ def main() -> int:
         trouble.join()
         result = json.loads(run.stdout.decode().strip().splitlines()[-1])
         counted = result["counters"]["lens"]
-        found = sum(metric["count"] for metric in lens.get("/workloads/soak/metrics/available")["metrics"])
+        found = sum(metric["count"] for metric in faulty.lens.get("/workloads/soak/metrics/available")["metrics"])
         print(f"{options.calls} calls in {result['logged_s']:.0f} s, {len(faulty.requests)} requests: {counted}")
         print(f"in Lens: {found}; mirror: {result['counters']['jsonl']}; memory over time (MB): {result['memory_mb']}")
         accounted = sum(counted[key] for key in ("delivered", "rejected", "dropped", "pending"))
