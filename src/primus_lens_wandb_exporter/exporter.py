@@ -27,8 +27,12 @@ GATHERING_TIME_S = 0.2
 # that, training would wait for whole switch intervals of the interpreter (5 ms each).
 _SLICE = 64
 _YIELD_S = 0.0002
+# How many slices it takes before it works on what it has.
+_MOST_SLICES = 64
 # An answer at least this often means that things flow; such waiting does not use up the flush timeout.
 _FLOWING_S = 1.0
+# Granted to a sink that did not stall so far, also when no time is left.
+_SHORTEST_WAIT_S = 0.5
 
 
 class Counters(NamedTuple):
@@ -229,7 +233,7 @@ class Worker:
     def _turn(self, marks: List[_FlushMark], time_limit_s: Optional[float] = None) -> Optional[float]:
         """Moves what is queued to the sink and lets it work once; collects and settles flush marks."""
         try:
-            for _ in range(1 + len(self._queue) // _SLICE):
+            for _ in range(min(_MOST_SLICES, 1 + len(self._queue) // _SLICE)):
                 records, new_marks = self._take()
                 if records:
                     self.sink.accept(records)
@@ -246,7 +250,7 @@ class Worker:
             if self.sink.work_done() >= mark.settled_at:
                 mark.done.set()
         marks[:] = [mark for mark in marks if not mark.done.is_set()]
-        return delay
+        return 0.0 if len(self._queue) > _SLICE else delay
 
     def _take(self) -> Tuple[List[Record], List[_FlushMark]]:
         records: List[Record] = []
@@ -284,27 +288,34 @@ class FlushBudget:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self.left = seconds
+        self.renew()
 
     def renew(self) -> None:
-        """For the child of a fork, which is a process of its own."""
+        """At the start, and for the child of a fork, which is a process of its own."""
         self.left = self._seconds
+        # How far a sink was when it last stalled, by its name.
+        self._stalled_at: Dict[str, int] = {}
 
     def wait(self, worker: Worker, mark: _FlushMark) -> bool:
-        """Waits until the mark is settled, or the budget is used up; answers that keep coming cost nothing."""
+        """Waits until the mark is settled; gives up when nothing has moved and no time is left for such waiting.
+
+        A sink that has moved since it last stalled is waited for also when the time is used up: an outage in the
+        past is no reason to leave a healthy Lens, or the file, without its last records.
+        """
         sink = worker.sink
         while not mark.done.is_set():
-            if self.left <= 0:
+            done = sink.work_done()
+            if self.left <= 0 and self._stalled_at.get(sink.name) == done:
                 mark.abandoned = True
                 return False
-            done = sink.work_done()
             began = time.monotonic()
-            limit = min(_FLOWING_S, self.left)
+            limit = min(_FLOWING_S, self.left) if self.left > 0 else _SHORTEST_WAIT_S
             while not mark.done.wait(0.01) and time.monotonic() - began < limit:
                 if sink.work_done() != done:
                     break
             else:
                 if not mark.done.is_set():
+                    self._stalled_at[sink.name] = done
                     self.left -= time.monotonic() - began
         return True
 

@@ -10,9 +10,9 @@ import itertools
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
-from . import diagnostics, runtime, steps
+from . import diagnostics, fork_safety, runtime, steps
 from .records import MetricsRecord, convert
 from .run_tracker import RunTracker
 
@@ -105,12 +105,11 @@ def _wrap_log(original: Any) -> Any:
         tracker = self.__dict__.get(_TRACKER)
         # Read before the call: afterwards the counter of a run that we did not see start has moved on.
         current_step = _read_current_step(self) if tracker is None else None
-        sample = tracker.latest_sample() if tracker is not None else None
-        if sample:
-            args, kwargs = _with_sample(sample, args, kwargs)
+        if tracker is not None and tracker.has_sampler:
+            args, kwargs = _with_sample(tracker, args, kwargs)
         result = original(self, *args, **kwargs)
         try:
-            _on_log(self, current_step, sample, args, kwargs)
+            _on_log(self, current_step, args, kwargs)
         except Exception as error:
             diagnostics.report_failure("recording a log call", error)
         return result
@@ -118,23 +117,21 @@ def _wrap_log(original: Any) -> Any:
     return log
 
 
-def _with_sample(sample: Dict[str, float], args: Any, kwargs: Any) -> "Tuple[Any, Any]":
+def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Any, Any]":
     """The arguments of a log call with the system metrics in a copy of its data; what wandb will refuse stays as it is.
 
     An empty call gets none: it would become a row of wandb's history.
     """
     data = args[0] if args else kwargs.get("data")
-    if not data or not isinstance(data, dict):
+    if not isinstance(data, dict) or not data:
         return args, kwargs
-    merged = {**sample, **data}
+    merged = {**tracker.latest_sample(), **data}
     if args:
         return (merged, *args[1:]), kwargs
     return args, {**kwargs, "data": merged}
 
 
-def _on_log(
-    wandb_run: Any, current_step: Optional[int], sample: Optional[Dict[str, float]], args: Any, kwargs: Any
-) -> None:
+def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any) -> None:
     tracker = wandb_run.__dict__.get(_TRACKER)
     if tracker is None:
         tracker = _take_up(wandb_run, current_step)
@@ -146,9 +143,10 @@ def _on_log(
     data = args[0] if count else kwargs["data"]
     step = args[1] if count > 1 else kwargs.get("step")
     commit = args[2] if count > 2 else kwargs.get("commit")
+    # First of all: a finaliser or a signal handler that logs from here on comes after this call, as it does in wandb.
+    step = tracker.counter.step_of_call(step, commit)
     timestamp = time.time()
     metrics, everything = convert(data)
-    step = tracker.counter.step_of_call(step, commit)
     if step is None:
         if metrics is everything:
             everything = dict(metrics)
@@ -228,6 +226,7 @@ def _is_ignored_by_wandb(wandb_run: Any) -> bool:
 def _after_fork_in_child() -> None:
     global _generation, _sequence
     _generation += 1
+    fork_safety.after_fork_in_child()
     _sequence = itertools.count()
     steps.reset_after_fork()
     diagnostics.reset_after_fork()
@@ -242,7 +241,11 @@ def _at_exit() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=fork_safety.before_fork,
+        after_in_parent=fork_safety.after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 # Registered while wandb is being imported, before wandb registers its own: exit handlers run in reverse, so ours comes
 # after wandb has finished its runs.
 atexit.register(_at_exit)

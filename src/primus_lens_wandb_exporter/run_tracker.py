@@ -43,9 +43,15 @@ class RunTracker:
         self.route = self.exporter.route(self.run)
         self.generation = generation
 
+    @property
+    def has_sampler(self) -> bool:
+        """Whether system metrics join the log calls of this run."""
+        return self._sampler is not None
+
     def latest_sample(self) -> Dict[str, float]:
-        """The newest system metrics; empty when they are switched off. Not to be changed."""
-        return self._sampler.latest() if self._sampler is not None else _NO_SAMPLE
+        """The newest system metrics; empty when there are none. Not to be changed."""
+        sampler = self._sampler  # another thread may end the run meanwhile
+        return sampler.latest() if sampler is not None else _NO_SAMPLE
 
     def report_detection(self, wandb_run: Any) -> None:
         """Queues what the run uses; the training thread only copies cheap facts."""

@@ -53,7 +53,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         base_url=_read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL),
         api_token=_read(environ, "PRIMUS_LENS_API_TOKEN", _token, ""),
         save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
-        output_path=environ.get("PRIMUS_LENS_WANDB_OUTPUT_PATH") or None,
+        output_path=_output_path(environ),
         enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
         debug=_read(environ, "PRIMUS_LENS_WANDB_DEBUG", _boolean, False),
         batch_size=_read(environ, "PRIMUS_LENS_WANDB_BATCH_SIZE", _batch_size, DEFAULT_BATCH_SIZE),
@@ -62,6 +62,12 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
         system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
     )
+
+
+def _output_path(environ: Mapping[str, str]) -> Optional[str]:
+    # A relative path means where the run starts: some launchers change the directory afterwards.
+    path = environ.get("PRIMUS_LENS_WANDB_OUTPUT_PATH", "")
+    return os.path.abspath(path) if path else None
 
 
 def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:

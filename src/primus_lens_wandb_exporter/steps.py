@@ -1,5 +1,6 @@
 """wandb's step rule, mirrored, because asking wandb (``run.step``) is a round trip that can stall for 30 s."""
 
+import itertools
 import operator
 import threading
 from typing import Any, Optional
@@ -17,26 +18,31 @@ class StepCounter:
     older than the current one, whatever its ``commit``.
     """
 
-    __slots__ = ("current",)
+    __slots__ = ("_count",)
 
     def __init__(self, starting_step: int = 0) -> None:
-        self.current = starting_step
+        # Advanced by one call into C: neither another thread nor a finaliser or signal handler, which may log between
+        # any two instructions of Python, gets the same step.
+        self._count = itertools.count(starting_step)
+
+    @property
+    def current(self) -> int:
+        """The step of the next call without one."""
+        # A count shows its value in its repr only: count(7).
+        return int(repr(self._count)[len("count(") : -1])
 
     def step_of_call(self, step: Any = None, commit: Optional[bool] = None) -> Optional[int]:
         """Returns the step that a call belongs to, None when wandb drops it; advances the counter.
 
         Raises TypeError for a step that is no whole number; wandb refuses such a call before it comes here.
         """
-        number = None if step is None else operator.index(step)
+        if step is None:
+            return next(self._count) if commit or commit is None else self.current
+        number = operator.index(step)
         with _lock:
-            current = self.current
-            if number is None:
-                if commit or commit is None:
-                    self.current = current + 1
-                return current
-            if number < current:
+            if number < self.current:
                 return None
-            self.current = number + 1 if commit else number
+            self._count = itertools.count(number + 1 if commit else number)
             return number
 
 

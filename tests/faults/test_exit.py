@@ -115,6 +115,40 @@ def test_a_thread_that_goes_on_logging_does_not_keep_the_job_from_ending(trainer
     assert training.stdout == "finished\n"
 
 
+def test_an_outage_in_the_past_does_not_cost_a_later_run_its_last_records(
+    faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
+) -> None:
+    """The first run's end used up the time for waiting; then Lens came back, and the launcher ends with os._exit."""
+    faulty.down()
+    process = faulty_trainer.start(
+        """
+        import os, sys, time, wandb
+        run = wandb.init(project="p")
+        run.log({"a": 1})
+        run.finish()
+        print("first", flush=True)
+        sys.stdin.readline()
+        run = wandb.init(project="p")
+        for i in range(3000):
+            run.log({"b": i})
+        run.finish()
+        os._exit(0)
+        """,
+        PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="1",
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "first\n"
+    faulty.up()
+    time.sleep(2)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    training = faulty_trainer.finish(process)
+
+    assert len(lens.scalars(faulty_trainer.workload)) == 3001
+    assert len(training.lines()) == 3001
+
+
 def test_without_finish_the_exit_delivers(trainer: Trainer, lens: Lens) -> None:
     training = trainer.run(SCRIPT)
     assert lens.scalars(trainer.workload) == scalars(training.history)

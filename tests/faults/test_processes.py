@@ -95,6 +95,29 @@ def test_forks_while_other_threads_log_do_not_deadlock(faulty: FaultyLens, fault
     assert [taken for taken in metrics_taken(faulty) if taken[0] == "child"] == [("child", 0, "b", 1.0)] * 2
 
 
+def test_children_forked_right_after_init_can_import_what_the_exporter_imports(faulty_trainer: Trainer) -> None:
+    """The exporter's thread imports requests with its first request; a module's import lock does not survive a fork."""
+    training = faulty_trainer.run(
+        """
+        import os, signal, time, wandb
+        run = wandb.init(project="p")
+        run.log({"a": 1})
+        children = []
+        for _ in range(25):
+            time.sleep(0.015)
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                import requests, importlib.metadata, ssl
+                os._exit(0)
+            children.append(child)
+        print([os.waitpid(child, 0)[1] for child in children])
+        run.finish()
+        """
+    )
+    assert training.stdout.strip() == str([0] * 25)
+
+
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_a_run_logged_from_a_child_process_arrives(
     method: str, faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens

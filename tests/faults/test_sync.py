@@ -164,7 +164,35 @@ def test_what_lens_refuses_is_exit_code_1(faulty: FaultyLens, faulty_trainer: Tr
     assert "invalid request format" in found.stdout
 
 
-def test_a_sync_while_the_job_runs_leaves_its_newest_calls_to_it(
+def test_one_request_on_which_the_server_fails_does_not_keep_the_rest_from_arriving(
+    faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
+) -> None:
+    faulty.down()
+    training = faulty_trainer.run(
+        """
+        import wandb
+        run = wandb.init(project="p")
+        for i in range(1500):
+            run.log({"a": i})
+        run.finish()
+        """,
+        PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0",
+    )
+    faulty.up()
+    faulty.behaviour = faults.refuse_if(
+        lambda body: any(metric["step"] == 3 for metric in body.get("metrics", [])),
+        faults.forward,
+        500,
+        "failed to process metrics",
+    )
+    found = sync(faulty_trainer, str(mirror_of(faulty_trainer)))
+    assert found.returncode == 1
+    assert "failed to process metrics" in found.stdout
+    expected = {key: value for key, value in scalars(training.history).items() if key[0] >= 500}
+    assert lens.scalars(faulty_trainer.workload) == expected
+
+
+def test_a_sync_while_the_job_runs_leaves_its_calls_to_it(
     faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
 ) -> None:
     process = faulty_trainer.start(SCRIPT.replace("0.005", "0.03"))

@@ -118,7 +118,14 @@ def test_logging_from_finalisers(trainer: Trainer, lens: Lens) -> None:
         run.finish()
         """
     )
-    assert lens.scalars(trainer.workload) == scalars(training.history)
+    recorded, arrived = scalars(training.history), lens.scalars(trainer.workload)
+    # A collection in the middle of wandb's own log call may change places with it, and wandb may refuse a nested call:
+    # what it took has one of its steps.
+    assert len(recorded) > 300
+    assert sorted(step for step, _ in arrived) == sorted(step for step, _ in recorded)
+    assert sorted((name, value) for (_, name), value in arrived.items()) == sorted(
+        (name, value) for (_, name), value in recorded.items()
+    )
 
 
 def test_a_run_that_is_finished_by_a_finaliser(trainer: Trainer, lens: Lens) -> None:

@@ -163,7 +163,7 @@ def test_all_metrics_at_the_right_steps_of_the_right_framework(
     assert recorded
     assert lens.scalars(faulty_trainer.workload) == recorded
     assert "Primus Lens" not in training.stderr
-    hints: list[dict[str, Any]] = [body["hints"] for _, body in faulty.taken if "hints" in body]
+    hints: list[dict[str, Any]] = [body["hints"] for body in faulty.detections]
     assert 1 <= len(hints) <= 2
     assert (hints[-1]["wrapper_frameworks"], hints[-1]["base_frameworks"]) == (wrapper, base)
     assert hints[-1]["confidence"] == "high"

@@ -19,17 +19,27 @@ Behaviour = Callable[["Handler", bytes], None]
 class FaultyLens:
     """Set ``behaviour`` to one of the functions below at any time.
 
-    ``requests`` notes every request as (monotonic time, body), ``taken`` those that the real Lens has acknowledged.
+    ``requests`` notes every request with metrics as (monotonic time, body), ``taken`` those that the real Lens has
+    acknowledged; ``detections`` are the bodies of the acknowledged detections.
     """
 
     def __init__(self, lens: Lens) -> None:
         self.lens = lens
         self.behaviour: Behaviour = forward
+        self.request_count = 0
         self.requests: list[tuple[float, dict[str, Any]]] = []
         self.taken: list[tuple[float, dict[str, Any]]] = []
+        self.detections: list[dict[str, Any]] = []
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
         self.up()
+
+    def note(self, body: dict[str, Any]) -> None:
+        """Notes what the real Lens has acknowledged."""
+        if "metrics" in body:
+            self.taken.append((time.monotonic(), body))
+        else:
+            self.detections.append(body)
 
     @property
     def base_url(self) -> str:
@@ -39,11 +49,13 @@ class FaultyLens:
         handler = type("BoundHandler", (Handler,), {"faulty": self})
         server = _Server(("127.0.0.1", self.port), handler)
         self.port = server.server_address[1]
+        self.is_down = False
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     def down(self) -> None:
         """Stops listening: connections are refused."""
+        self.is_down = True
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -67,7 +79,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.faulty.requests.append((time.monotonic(), json.loads(body)))
+        if self.faulty.is_down:
+            # A connection from before.
+            close(self, body)
+            return
+        self.faulty.request_count += 1
+        found = json.loads(body)
+        if "metrics" in found:
+            self.faulty.requests.append((time.monotonic(), found))
         self.faulty.behaviour(self, body)
 
     def log_message(self, format: str, *args: object) -> None:
@@ -91,7 +110,7 @@ def forward(handler: Handler, body: bytes) -> None:
     url = handler.faulty.lens.url + handler.path
     answer = requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60)
     if answer.status_code == 200:
-        handler.faulty.taken.append((time.monotonic(), json.loads(body)))
+        handler.faulty.note(json.loads(body))
     handler.answer(answer.status_code, answer.content)
 
 

@@ -97,6 +97,7 @@ class Trainer:
             [self.python, *python_args, str(path)],
             cwd=self.directory,
             env=self.environment(**variables),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

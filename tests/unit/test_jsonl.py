@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -66,6 +67,17 @@ def test_directories_are_made_and_files_appended_to(tmp_path: Path) -> None:
         assert (sink.delivered, sink.pending()) == (1, 0)
     path = tmp_path / "deep" / "er" / "node_1" / "rank_2" / "wandb_metrics.jsonl"
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_mirror_that_somebody_removed_is_begun_anew(tmp_path: Path) -> None:
+    sink = JsonlSink(str(tmp_path / "out"), 1e6, DeliveryLedger(""))
+    for sequence in range(2):
+        sink.accept([record(sequence, {"a": 1})])
+        sink.work(urgent=False)
+        path = Path(path_of(str(tmp_path / "out"), RUN.place))
+        assert [json.loads(line)["sequence"] for line in path.read_text().splitlines()] == [sequence]
+        assert "identity" in Path(str(path) + ".delivery").read_text()
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_half_a_line_of_a_killed_process_stays_alone(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_a_value_logged_again_is_sent_once_and_accounted_for_twice() -> None:
     assert request.sequences == [0, 1]
 
 
+def test_a_call_in_several_requests_is_acknowledged_with_all_of_them() -> None:
+    batcher = StepBatcher(10, 1.0)
+    batcher.add(record(0, {f"m{i}": i for i in range(25)}, sequence=7), 0.0)
+    batcher.add(record(1, {"a": 1}, sequence=8), 0.0)
+    parts = batcher.take_due(0.0, urgent=True)
+    assert [request.sequences for request in parts] == [[], [], [7], [8]]
+    assert parts[2].earlier_parts == (parts[0], parts[1])
+    assert parts[3].earlier_parts == ()
+
+
 def test_runs_never_share_a_request() -> None:
     batcher = StepBatcher(500, 1.0)
     for step in range(3):

@@ -4,16 +4,13 @@ import bisect
 import fcntl
 import json
 import os
-import time
+import socket
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..identity import Identity, Place
 from ..records import MetricsRecord, Number, Run, convert
 from ..sinks.delivery_ledger import merge_ranges, path_of_ledger
 from ..sinks.jsonl import FILE_NAME, MARKER
-
-# While a job runs it delivers by itself: its newest calls are left to it.
-LEFT_TO_THE_JOB_S = 30.0
 
 WriterKey = Tuple[str, str]
 
@@ -34,6 +31,8 @@ class Introduction(NamedTuple):
 
     identity: Identity
     base_url: str
+    host: str = ""
+    pid: int = 0
 
 
 class Ledger:
@@ -49,7 +48,9 @@ class Ledger:
                 acknowledged.setdefault(key, []).extend(line["acknowledged"])
             elif "identity" in line:
                 known = {name: line["identity"].get(name, "") for name in Identity._fields}
-                self.introductions[key] = Introduction(Identity(**known), line.get("base_url", ""))
+                self.introductions[key] = Introduction(
+                    Identity(**known), line.get("base_url", ""), line.get("host", ""), line.get("pid", 0)
+                )
         for key, ranges in acknowledged.items():
             self._ranges[key] = merge_ranges(ranges)
 
@@ -60,7 +61,7 @@ class Ledger:
         return index >= 0 and ranges[index][0] <= sequence <= ranges[index][1]
 
 
-def writer_lives(mirror_path: str) -> bool:
+def is_being_written(mirror_path: str) -> bool:
     """Whether a process still holds its lock on the ledger; False where locks are not supported."""
     try:
         descriptor = os.open(path_of_ledger(mirror_path), os.O_RDWR | os.O_CLOEXEC)
@@ -77,6 +78,16 @@ def writer_lives(mirror_path: str) -> bool:
         os.close(descriptor)
 
 
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return pid > 0
+
+
 class Mirror:
     """One mirror file and what of it is missing in Lens."""
 
@@ -85,7 +96,7 @@ class Mirror:
         self.ledger = Ledger(path)
         self.torn_lines = 0
         self.left_to_the_job = 0
-        self._newest = time.time() - LEFT_TO_THE_JOB_S if writer_lives(path) else float("inf")
+        self._somebody_writes = is_being_written(path)
 
     def missing(self) -> Iterator[MetricsRecord]:
         """The calls of which Lens misses something, with just the metrics to send, in the order of the file.
@@ -110,11 +121,21 @@ class Mirror:
             last_values = {name: value for name, value in record.metrics.items() if name not in seen}
             seen.update(last_values)
             if not self.ledger.has(key, record.sequence):
-                if record.timestamp > self._newest:
+                if self._lives(key):
                     self.left_to_the_job += 1
                 else:
                     found.append(record._replace(metrics=last_values))
         yield from reversed(found)
+
+    def _lives(self, key: WriterKey) -> bool:
+        """Whether the process that wrote this still runs: then it delivers by itself, perhaps in this moment.
+
+        Of a process on another host only the lock on the ledger tells, which may be held by its successor.
+        """
+        introduction = self.ledger.introductions.get(key)
+        if not self._somebody_writes or introduction is None:
+            return False
+        return introduction.host != socket.gethostname() or _is_running(introduction.pid)
 
     def _records(self) -> Iterator[MetricsRecord]:
         for line in _read_lines(self.path, self):

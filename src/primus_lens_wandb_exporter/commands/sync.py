@@ -20,6 +20,9 @@ from .report import Report, redact_addresses
 # How long a server may refuse or be away before the command gives up.
 PATIENCE_S = 60.0
 _LONGEST_BACKOFF_S = 10.0
+# How often the server may fail on one request before it is set aside, and how many may be.
+_MOST_FAILURES = 4
+_MOST_SET_ASIDE = 20
 
 
 def describe(commands: Any) -> None:
@@ -92,6 +95,7 @@ class _Delivery:
         self._delivered = 0
         self._refused = 0
         self._without_identity = 0
+        self._set_aside: List[Request] = []
         self._gave_up = False
 
     def deliver(self) -> None:
@@ -108,6 +112,7 @@ class _Delivery:
             if self._batcher.pending_metrics >= settings.DEFAULT_BATCH_SIZE:
                 self._send(self._batcher.take_due(0.0, urgent=False), progress)
         self._send(self._batcher.take_due(0.0, urgent=True), progress)
+        self._send_what_was_set_aside(progress)
         progress.end()
         self._say_what_was_delivered()
         self._say_what_was_passed_over()
@@ -130,19 +135,37 @@ class _Delivery:
         for request in requests:
             if self._gave_up:
                 return
-            client = self._client_of(request.run)
-            answer = _post_patiently(client, request)
+            answer = _post_patiently(self._client_of(request.run), request)
             if answer.delivered:
-                self._ledger.acknowledge(self._mirror.path, request.run, request.sequences)
-                self._delivered += request.metric_count
-                progress.advance(request.metric_count)
-                continue
-            self._gave_up = answer.retry
-            self._refused += request.metric_count
-            self._report.bad(
-                "%d metrics of run %s: %s" % (request.metric_count, request.run.run_id, answer.reason),
-                "look at %s, then run this again" % redact_addresses(client.base_url),
-            )
+                self._note_delivery(request, progress)
+            elif answer.failed_on_request and len(self._set_aside) < _MOST_SET_ASIDE:
+                # It may be this request alone on which the server fails: those behind it come first.
+                self._set_aside.append(request)
+            else:
+                self._gave_up = answer.retry
+                self._note_refusal(request, answer)
+
+    def _send_what_was_set_aside(self, progress: "_Progress") -> None:
+        for request in self._set_aside:
+            answer = self._client_of(request.run).post(request.path, request.body)
+            if answer.delivered:
+                self._note_delivery(request, progress)
+            else:
+                self._note_refusal(request, answer)
+
+    def _note_delivery(self, request: Request, progress: "_Progress") -> None:
+        request.is_delivered = True
+        if all(part.is_delivered for part in request.earlier_parts):
+            self._ledger.acknowledge(self._mirror.path, request.run, request.sequences)
+        self._delivered += request.metric_count
+        progress.advance(request.metric_count)
+
+    def _note_refusal(self, request: Request, answer: Answer) -> None:
+        self._refused += request.metric_count
+        self._report.bad(
+            "%d metrics of run %s: %s" % (request.metric_count, request.run.run_id, answer.reason),
+            "look at %s, then run this again" % redact_addresses(self._client_of(request.run).base_url),
+        )
 
     def _client_of(self, run: Run) -> LensClient:
         introduction = self._mirror.ledger.introductions.get((run.writer, run.run_id))
@@ -176,17 +199,21 @@ class _Delivery:
             )
         if self._mirror.left_to_the_job:
             self._report.warning(
-                "the job still runs: its newest %d call(s) are left to it" % self._mirror.left_to_the_job,
+                "the job still runs and delivers by itself: %d call(s) are left to it" % self._mirror.left_to_the_job,
                 "run this again when the job has ended",
             )
 
 
 def _post_patiently(client: LensClient, request: Request) -> Answer:
-    """Posts until the server takes or refuses the request, or has been away for `PATIENCE_S`."""
+    """Posts until the server takes or refuses the request, fails on it again and again, or is away for `PATIENCE_S`."""
     give_up = time.monotonic() + PATIENCE_S
     backoff = FIRST_BACKOFF_S
+    failures = 0
     while True:
         answer = client.post(request.path, request.body)
+        failures += answer.failed_on_request
+        if failures == _MOST_FAILURES:
+            return answer
         delay = answer.retry_after_s if answer.retry_after_s is not None else random.uniform(0, backoff)
         if not answer.retry or time.monotonic() + delay > give_up:
             return answer

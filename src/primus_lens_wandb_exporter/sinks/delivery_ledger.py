@@ -1,14 +1,15 @@
 """The file beside each mirror that says who its runs are and what Lens has acknowledged of them.
 
 ``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
-"identity", "base_url"}``, or an acknowledgement, ``{"writer", "run_id", "acknowledged": [[first, last], …]}``, with
-ranges of the sequence numbers in the mirror. As long as a process that writes here lives, it holds a shared lock on
-the file.
+"identity", "base_url", "host", "pid"}``, or an acknowledgement, ``{"writer", "run_id", "acknowledged"}``, with the
+ranges of sequence numbers in the mirror that Lens has taken, ``[[first, last], …]``. As long as a process that writes
+here lives, it holds a shared lock on the file.
 """
 
 import fcntl
 import json
 import os
+import socket
 from typing import Any, Dict, Iterable, List, Set, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,18 +34,18 @@ class DeliveryLedger:
     def introduce(self, mirror_path: str, run: Run) -> None:
         """Notes who the run is, before its first line in the mirror."""
         key = (run.writer, run.run_id)
-        if key in self._introduced:
+        if key in self._introduced and not self._is_stale(mirror_path):
             return
-        self._introduced.add(key)
-        self._append(
-            mirror_path,
-            {
-                "writer": run.writer,
-                "run_id": run.run_id,
-                "identity": run.identity._asdict(),
-                "base_url": self._base_url,
-            },
-        )
+        line = {
+            "writer": run.writer,
+            "run_id": run.run_id,
+            "identity": run.identity._asdict(),
+            "base_url": self._base_url,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        if self._append(mirror_path, line):
+            self._introduced.add(key)
 
     def acknowledge(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
         """Notes that Lens has taken these calls."""
@@ -53,19 +54,38 @@ class DeliveryLedger:
         line = {"writer": run.writer, "run_id": run.run_id, "acknowledged": merge_ranges([n, n] for n in sequences)}
         self._append(mirror_path, line)
 
-    def _append(self, mirror_path: str, line: Dict[str, Any]) -> None:
+    def _is_stale(self, mirror_path: str) -> bool:
         path = path_of_ledger(mirror_path)
+        descriptor = self._descriptors.get(path)
+        return descriptor is not None and is_stale(descriptor, path)
+
+    def _append(self, mirror_path: str, line: Dict[str, Any]) -> bool:
+        path = path_of_ledger(mirror_path)
+        content = json.dumps(line).encode("ascii") + b"\n"
         try:
             descriptor = self._descriptors.get(path)
+            if descriptor is not None and is_stale(descriptor, path):
+                del self._descriptors[path]
+                os.close(descriptor)
+                descriptor = None
             if descriptor is None:
                 descriptor = self._descriptors[path] = open_ledger(path)
-            os.write(descriptor, json.dumps(line).encode("ascii") + b"\n")
+            return os.write(descriptor, content) == len(content)
         except OSError as error:
             # Where the mirror cannot be written either, the mirror says so.
             if path in self._descriptors:
                 diagnostics.warn_once(
                     ("ledger", path), "%s is not written: %s; a later sync may deliver some metrics again", path, error
                 )
+            return False
+
+
+def is_stale(descriptor: int, path: str) -> bool:
+    """Whether the path is no longer the file that was opened: somebody removed or replaced it."""
+    try:
+        return not os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return True
 
 
 def _without_password(url: str) -> str:

@@ -17,7 +17,7 @@ from .. import diagnostics
 from ..identity import Place
 from ..records import MetricsRecord, Record, Run
 from ..redaction import redact_value
-from .delivery_ledger import DeliveryLedger
+from .delivery_ledger import DeliveryLedger, is_stale
 
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
@@ -107,7 +107,7 @@ class JsonlSink:
 
     def _write(self, chunk: _Chunk) -> None:
         descriptor = self._descriptors.get(chunk.path)
-        if descriptor is None:
+        if descriptor is None or is_stale(descriptor, chunk.path):
             descriptor = self._open(chunk.path)
         lines = b"\n" + chunk.lines if chunk.path in self._torn else chunk.lines
         written = os.write(descriptor, lines)
@@ -121,6 +121,9 @@ class JsonlSink:
             self._write(rest)
 
     def _open(self, path: str) -> int:
+        stale = self._descriptors.pop(path, None)
+        if stale is not None:
+            os.close(stale)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._descriptors[path] = descriptor

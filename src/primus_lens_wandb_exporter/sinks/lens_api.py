@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, List, Optional
 
-from .. import diagnostics
+from .. import diagnostics, fork_safety
 from ..records import DetectionRecord, MetricsRecord, Record, Run
 from .lens_batches import Request, StepBatcher
 from .lens_client import Answer, LensClient
@@ -114,7 +114,12 @@ class LensSink:
         return max(0.0, self._next_attempt - time.monotonic())
 
     def _accept_detection(self, record: DetectionRecord) -> None:
-        body = record.make_body()
+        try:
+            with fork_safety.importing():
+                body = record.make_body()
+        except Exception as error:  # the metrics beside it must not suffer
+            diagnostics.report_failure("detecting the framework", error)
+            return
         hints = body["hints"]
         self._detections_left += 1
         encoded = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
@@ -151,7 +156,9 @@ class LensSink:
         request = self._backlog[0]
         answer = self._client.post(request.path, request.body, time_limit_s)
         if answer.delivered:
-            self._acknowledge(request.run, request.sequences)
+            request.is_delivered = True
+            if all(part.is_delivered for part in request.earlier_parts):
+                self._acknowledge(request.run, request.sequences)
             self._remove_oldest()
             self.delivered += request.metric_count
             self._deliveries += 1

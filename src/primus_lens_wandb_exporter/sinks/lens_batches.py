@@ -19,7 +19,17 @@ _LARGEST_STEP = 2**31 - 1
 class Request:
     """One request body and what it stands for."""
 
-    __slots__ = ("body", "deliveries_at_first_failure", "failures", "metric_count", "path", "run", "sequences")
+    __slots__ = (
+        "body",
+        "deliveries_at_first_failure",
+        "earlier_parts",
+        "failures",
+        "is_delivered",
+        "metric_count",
+        "path",
+        "run",
+        "sequences",
+    )
 
     def __init__(self, path: str, body: bytes, metric_count: int, run: Run, sequences: List[int]) -> None:
         self.path = path
@@ -28,6 +38,9 @@ class Request:
         self.metric_count = metric_count
         self.run = run
         self.sequences = sequences
+        # Requests that hold the beginning of a step which ends in this one: its calls are delivered with all of them.
+        self.earlier_parts: "Tuple[Request, ...]" = ()
+        self.is_delivered = False
         self.failures = 0
         self.deliveries_at_first_failure = 0
 
@@ -127,6 +140,7 @@ class StepBatcher:
         for number, step in steps:
             if metrics and len(metrics) + len(step.values) > self._batch_size:
                 close()
+            first_part = len(requests)
             # Values logged twice are counted with the first part of their step.
             metric_count += step.metric_count - len(step.values)
             for name, (value, timestamp) in step.values.items():
@@ -136,6 +150,10 @@ class StepBatcher:
                 metric_count += 1
             # A step in several requests is acknowledged with its last one.
             sequences.extend(step.sequences)
+            if len(requests) > first_part:
+                earlier = tuple(requests[first_part:])
+                close()
+                requests[-1].earlier_parts = earlier
         close()
         return requests
 

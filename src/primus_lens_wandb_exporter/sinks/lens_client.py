@@ -10,6 +10,8 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Optional
 
+from .. import fork_safety
+
 # The server may need seconds for a request, and one that is given up half-way is stored half.
 ANSWER_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
@@ -45,8 +47,7 @@ class LensClient:
         """Posts a JSON body and returns what the answer means; raises nothing that a network can cause."""
         if not sys.meta_path:
             return Answer(delivered=False, retry=True, reason="the interpreter is being torn down")
-        import requests  # imported by wandb already; not before the first request all the same
-
+        requests = _import_requests()
         limit = ANSWER_TIMEOUT_S if time_limit_s is None else min(ANSWER_TIMEOUT_S, time_limit_s)
         deadline = time.monotonic() + limit
         try:
@@ -66,8 +67,7 @@ class LensClient:
 
     def _open_session(self) -> Any:
         if self._session is None:
-            import requests
-
+            requests = _import_requests()
             session = requests.Session()
             # Lens is in the cluster: no proxy, and no passwords out of ~/.netrc.
             session.trust_env = False
@@ -83,10 +83,21 @@ class LensClient:
         self._session = None
 
 
+def _import_requests() -> Any:
+    """Not before the first request: `import wandb` shall not take longer. With what requests imports only when used."""
+    requests = sys.modules.get("requests")
+    if requests is None or not hasattr(requests, "Session"):
+        with fork_safety.importing():
+            import encodings.idna  # noqa: F401
+            import ssl  # noqa: F401
+
+            import requests
+    return requests
+
+
 def _read(response: Any, deadline: float) -> bytes:
     """The body of an answer. The socket's timeout starts anew with each byte: a server that drips must not hold us."""
-    import requests
-
+    requests = _import_requests()
     content = bytearray()
     for byte in response.iter_content(1):
         content += byte

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Dict, List, Mapping, Optional, Tuple, Union
 
-from .. import diagnostics
+from .. import diagnostics, fork_safety
 from .amd import open_amd
 from .gauges import Device, Devices
 from .host import SHORTEST_WINDOW_S, open_host
@@ -158,13 +158,15 @@ class _Session:
         """The GPUs of the vendor that this job computes on: AMD's count only where there are none of NVIDIA's."""
         gpus: Optional[Devices] = None
         try:
-            gpus = open_nvidia(self._environ, self._proc)
+            with fork_safety.importing():
+                gpus = open_nvidia(self._environ, self._proc)
         except Exception as error:
             diagnostics.report_failure("opening NVIDIA GPUs", error)
         if gpus is not None:
             return gpus
         try:
-            return open_amd(self._environ, self._sys)
+            with fork_safety.importing():
+                return open_amd(self._environ, self._sys)
         except Exception as error:
             diagnostics.report_failure("opening AMD GPUs", error)
             return None
