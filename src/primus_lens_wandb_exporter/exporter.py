@@ -1,286 +1,20 @@
-"""Takes records off the training thread and feeds them to the sinks: queues, threads, flush, fork, exit.
+"""Feeds records to the sinks, flushes them, and keeps the one deadline of the process for waiting.
 
-Each sink has one bounded queue and one daemon thread of its own, so that a Lens which does not answer never delays
-the file. A thread starts with the first record for its sink. The training thread only appends to a queue; it never
-waits, but in `flush`, under a deadline. Knows the `Sink` protocol and nothing else of the sinks.
+Each sink has a worker of its own, so that a Lens which does not answer never delays the file. The training thread
+never waits, but in `wait_for_flush`, under a deadline. Knows the `Sink` protocol and nothing else of the sinks.
 """
 
-import sys
-import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Sequence, Tuple
 
-from . import diagnostics
-from .records import MetricsRecord, Record, Run
+from .records import Record, Run
+from .sinks import Counters, Sink
+from .worker import FlushMark, Worker, size_in_memory
 
-if TYPE_CHECKING:
-    from typing import Protocol
-else:
-    # typing.Protocol came with Python 3.8; only the type checker needs it.
-    Protocol = object
-
-# How long a thread lets records gather before it takes them: long enough to wake rarely, short enough that a
-# killed job has written all that is older than half a second.
-GATHERING_TIME_S = 0.2
-# How many records a sink takes at a time. Between two such slices the thread lets the training thread run: without
-# that, training would wait for whole switch intervals of the interpreter (5 ms each).
-_SLICE = 64
-_YIELD_S = 0.0002
-# How many slices it takes before it works on what it has.
-_MOST_SLICES = 64
 # An answer at least this often means that things flow; such waiting does not use up the flush timeout.
 _FLOWING_S = 1.0
 # Granted to a sink that did not stall so far, also when no time is left.
 _SHORTEST_WAIT_S = 0.5
-
-
-class Counters(NamedTuple):
-    """What became of what a sink was given; Lens counts metrics, the file counts calls.
-
-    received = delivered + rejected + dropped + pending.
-    """
-
-    received: int = 0
-    delivered: int = 0
-    rejected: int = 0
-    dropped: int = 0
-    pending: int = 0
-
-
-class Sink(Protocol):
-    """Where records go. All methods but the first two are called on the sink's own thread only."""
-
-    name: str
-
-    @property
-    def delivered(self) -> int: ...
-
-    @property
-    def rejected(self) -> int: ...
-
-    @property
-    def dropped(self) -> int: ...
-
-    def takes_run(self, run: Run) -> bool:
-        """Whether the records of this run are for this sink. Runs on the training thread: no I/O, no waiting."""
-
-    def weigh(self, record: Record) -> Optional[int]:
-        """For how much the record counts; None when it is not for this sink. Runs on the training thread."""
-
-    def accept(self, records: List[Record]) -> None:
-        """Takes records over; from now on they are the sink's to count."""
-
-    def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
-        """Does what is due, at most one blocking request; ``urgent`` makes everything due.
-
-        Returns in how many seconds it wants to be called again, None when nothing is waiting.
-        """
-
-    def pending(self) -> int:
-        """How much of what was accepted is neither delivered, rejected nor dropped."""
-
-    def work_done(self) -> int:
-        """A count that grows with everything that is settled, also with what the counters leave out."""
-
-    def work_left(self) -> int:
-        """How much more `work_done` grows until everything accepted so far is settled."""
-
-    def reset_after_fork(self) -> None:
-        """Forgets everything that the parent process goes on to deliver."""
-
-
-class _FlushMark:
-    """Queued behind the records that a flush waits for."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.abandoned = False
-        # What `work_done` must reach: others may go on logging behind the mark.
-        self.settled_at = 0
-
-
-class Worker:
-    """One sink, its queue and its thread."""
-
-    def __init__(self, sink: Sink, capacity_bytes: float) -> None:
-        self.sink = sink
-        self._capacity_bytes = capacity_bytes
-        self.reset()
-
-    def reset(self) -> None:
-        """Back to an empty queue without a thread: at the start, and in the child of a fork."""
-        # Re-entrant, and held for a few instructions only: a signal handler or a finaliser may log at any moment.
-        self._lock = threading.RLock()
-        self._queue: Deque[Union[Tuple[Record, int, int], _FlushMark]] = deque()
-        self._queued_bytes = 0
-        self._received = 0
-        self._taken = 0
-        self._dropped = 0
-        self._queued_marks = 0
-        self._started = False
-        self._stopped = False
-        # A lock used as a bell: released by whoever has news, acquired by the thread to wait for them. Unlike a
-        # condition it can be rung from a signal handler that interrupted the ringing.
-        self._bell = threading.Lock()
-        self._bell.acquire()
-        self._waits_for_bell = False
-        # While the thread lets records gather it is rung only when they become many.
-        self._gathers = False
-
-    def put(self, record: Record, size: int) -> None:
-        """Queues a record of ``size`` bytes. When the queue is full the oldest record goes, and is counted."""
-        weight = self.sink.weigh(record)
-        if weight is None:
-            return
-        if sys.is_finalizing():
-            # No other thread runs any more, and one may have been stopped while it held the lock.
-            self._lock = threading.RLock()
-        with self._lock:
-            self._queue.append((record, size, weight))
-            self._received += weight
-            self._queued_bytes += size
-            if self._queued_bytes > self._capacity_bytes:
-                self._drop_oldest()
-        if not self._started:
-            self._start()
-        elif self._waits_for_bell or (self._gathers and self._queued_bytes > self._capacity_bytes / 4):
-            self._waits_for_bell = self._gathers = False
-            self._ring()
-
-    def _drop_oldest(self) -> None:
-        marks = []
-        while self._queued_bytes > self._capacity_bytes and len(self._queue) > 1:
-            entry = self._queue.popleft()
-            if isinstance(entry, _FlushMark):
-                marks.append(entry)
-                continue
-            _, size, weight = entry
-            self._queued_bytes -= size
-            self._taken += weight
-            self._dropped += weight
-        self._queue.extendleft(reversed(marks))
-
-    def counters(self) -> Counters:
-        sink = self.sink
-        with self._lock:
-            return Counters(
-                received=self._received,
-                delivered=sink.delivered,
-                rejected=sink.rejected,
-                dropped=self._dropped + sink.dropped,
-                pending=self._received - self._taken + sink.pending(),
-            )
-
-    def request_flush(self) -> _FlushMark:
-        """Asks the thread to deliver everything queued so far."""
-        mark = _FlushMark()
-        if sys.is_finalizing():
-            self._lock = threading.RLock()
-        with self._lock:
-            if not self._started and not self._queue and not self.sink.work_left():
-                mark.done.set()
-                return mark
-            self._queue.append(mark)
-            self._queued_marks += 1
-        if not self._started:
-            self._start()
-        self._ring()
-        return mark
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._started or self._stopped:
-                return
-            self._started = True
-        name = "primus-lens-" + self.sink.name
-        try:
-            threading.Thread(target=self._run, name=name, daemon=True).start()
-        except RuntimeError:
-            # The interpreter is shutting down and starts no threads: `flush` does the work itself.
-            self._started = False
-            self._stopped = True
-
-    def _ring(self) -> None:
-        try:
-            self._bell.release()
-        except RuntimeError:
-            # Rung already.
-            return
-
-    def _wait(self, seconds: Optional[float]) -> None:
-        self._bell.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
-
-    def _run(self) -> None:
-        marks: List[_FlushMark] = []
-        while True:
-            delay = self._turn(marks)
-            if delay == 0.0:
-                continue
-            if marks:
-                # Somebody waits for a flush: they may give up meanwhile, so look again soon.
-                self._wait(_FLOWING_S if delay is None else min(delay, _FLOWING_S))
-                continue
-            self._waits_for_bell = True
-            if not self._queue:
-                self._wait(delay)
-            self._waits_for_bell = False
-            self._gathers = True
-            if not self._queued_marks:
-                self._wait(GATHERING_TIME_S)
-            self._gathers = False
-
-    def _turn(self, marks: List[_FlushMark], time_limit_s: Optional[float] = None) -> Optional[float]:
-        """Moves what is queued to the sink and lets it work once; collects and settles flush marks."""
-        try:
-            for _ in range(min(_MOST_SLICES, 1 + len(self._queue) // _SLICE)):
-                records, new_marks = self._take()
-                if records:
-                    self.sink.accept(records)
-                    time.sleep(_YIELD_S)
-                for mark in new_marks:
-                    mark.settled_at = self.sink.work_done() + self.sink.work_left()
-                    marks.append(mark)
-            marks[:] = [mark for mark in marks if not mark.abandoned]
-            delay = self.sink.work(bool(marks), time_limit_s)
-        except Exception as error:  # the thread must live as long as the job
-            diagnostics.report_failure("the %s sink" % self.sink.name, error)
-            delay = _FLOWING_S
-        for mark in marks:
-            if self.sink.work_done() >= mark.settled_at:
-                mark.done.set()
-        marks[:] = [mark for mark in marks if not mark.done.is_set()]
-        return 0.0 if len(self._queue) > _SLICE else delay
-
-    def _take(self) -> Tuple[List[Record], List[_FlushMark]]:
-        records: List[Record] = []
-        marks: List[_FlushMark] = []
-        with self._lock:
-            while self._queue and len(records) < _SLICE:
-                entry = self._queue.popleft()
-                if isinstance(entry, _FlushMark):
-                    marks.append(entry)
-                    self._queued_marks -= 1
-                    continue
-                record, size, weight = entry
-                self._queued_bytes -= size
-                self._taken += weight
-                records.append(record)
-        return records, marks
-
-    @property
-    def has_thread(self) -> bool:
-        return self._started and not sys.is_finalizing()
-
-    def drain_here(self, deadline: float) -> None:
-        """Delivers on the calling thread: at interpreter shutdown there is no other."""
-        while self._queue or self.sink.work_left():
-            left = deadline - time.monotonic()
-            delay = self._turn([_FlushMark()], max(0.05, left))
-            # Without its import system the interpreter can do no more than write what is ready.
-            if left <= 0 or not sys.meta_path:
-                return
-            time.sleep(min(delay or 0.0, left))
 
 
 class FlushBudget:
@@ -296,7 +30,7 @@ class FlushBudget:
         # How far a sink was when it last stalled, by its name.
         self._stalled_at: Dict[str, int] = {}
 
-    def wait(self, worker: Worker, mark: _FlushMark) -> bool:
+    def wait(self, worker: Worker, mark: FlushMark) -> bool:
         """Waits until the mark is settled; gives up when nothing has moved and no time is left for such waiting.
 
         A sink that has moved since it last stalled is waited for also when the time is used up: an outage in the
@@ -320,14 +54,6 @@ class FlushBudget:
         return True
 
 
-def _size_in_memory(record: Record) -> int:
-    """About how many bytes the record takes while it waits."""
-    if not isinstance(record, MetricsRecord):
-        return 50_000
-    size = 300 + 150 * len(record.metrics)
-    return size if record.data is record.metrics else size + 200 * len(record.data)
-
-
 class Exporter:
     """Feeds the records of every run to every sink that takes them."""
 
@@ -342,15 +68,15 @@ class Exporter:
     @staticmethod
     def export(record: Record, route: Tuple[Worker, ...]) -> None:
         """Queues a record. Never blocks, never raises for a full queue."""
-        size = _size_in_memory(record)
+        size = size_in_memory(record)
         for worker in route:
             worker.put(record, size)
 
-    def request_flush(self) -> "List[Tuple[Worker, _FlushMark]]":
+    def request_flush(self) -> "List[Tuple[Worker, FlushMark]]":
         """Asks every sink to deliver what it has, without waiting."""
         return [(worker, worker.request_flush()) for worker in self._workers]
 
-    def wait_for_flush(self, marks: "List[Tuple[Worker, _FlushMark]]") -> bool:
+    def wait_for_flush(self, marks: "List[Tuple[Worker, FlushMark]]") -> bool:
         """Waits for `request_flush` under the process's flush budget; whether everything was settled."""
         settled = True
         for worker, mark in marks:

@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from . import diagnostics, identity
-from .exporter import Counters, Exporter, FlushBudget, Sink
+from .exporter import Exporter, FlushBudget
 from .records import Run
 from .settings import Settings
 from .settings import read_settings as read_environment
+from .sinks import Counters, Sink
 from .sinks.delivery_ledger import DeliveryLedger
 from .sinks.jsonl import JsonlSink, path_of
 from .sinks.lens_api import LensSink

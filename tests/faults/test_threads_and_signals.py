@@ -119,13 +119,14 @@ def test_logging_from_finalisers(trainer: Trainer, lens: Lens) -> None:
         """
     )
     recorded, arrived = scalars(training.history), lens.scalars(trainer.workload)
-    # A collection in the middle of wandb's own log call may change places with it, and wandb may refuse a nested call:
-    # what it took has one of its steps.
-    assert len(recorded) > 300
-    assert sorted(step for step, _ in arrived) == sorted(step for step, _ in recorded)
-    assert sorted((name, value) for (_, name), value in arrived.items()) == sorted(
-        (name, value) for (_, name), value in recorded.items()
-    )
+    # A collection in the middle of wandb's own log call may change places with it, and wandb may refuse a nested call
+    # with an error, after which nobody can tell whether it took it.
+    taken = {(name, value) for (_, name), value in recorded.items()}
+    found = {(name, value) for (_, name), value in arrived.items()}
+    assert found <= taken
+    assert {("a", float(i)) for i in range(300)} <= found
+    assert len(taken - found) <= training.stderr.count("Error")
+    assert len({step for step, _ in arrived}) == len(arrived) == len(found)
 
 
 def test_a_run_that_is_finished_by_a_finaliser(trainer: Trainer, lens: Lens) -> None:
