@@ -56,6 +56,14 @@ def log_calls(lens: Lens, rounds: int) -> None:
             show({variant: [result[key] for result in results] for variant, results in found.items()}, ratio_to="peer")
 
 
+def outages(lens: Lens, rounds: int) -> None:
+    print("Added to a `wandb.log` of 3 scalars, 3000 calls without pause, Lens away and the buffer full (µs, median)")
+    away = {"PRIMUS_LENS_API_BASE_URL": "http://127.0.0.1:9/api/v1", "PRIMUS_LENS_WANDB_BUFFER_MB": "0.2"}
+    measure = functools.partial(script, lens, "log_call.py", 3, 3000, 0.0, PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0", **away)
+    found = alternate(measure, rounds)
+    show({variant: [result["median"] for result in results] for variant, results in found.items()}, ratio_to="peer")
+
+
 def bursts(lens: Lens, rounds: int) -> None:
     calls = 20_000
     print(f"A burst of {calls} calls with 3 metrics each")
@@ -91,6 +99,7 @@ def endings(lens: Lens, rounds: int) -> None:
 BENCHMARKS = {
     "start-up": start_up,
     "log-calls": log_calls,
+    "outages": outages,
     "bursts": bursts,
     "throughput": throughput,
     "endings": endings,

@@ -10,7 +10,7 @@ import itertools
 import os
 import sys
 import time
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import diagnostics, fork_safety, runtime, steps
 from .records import MetricsRecord, convert
@@ -106,10 +106,13 @@ def _wrap_log(original: Any) -> Any:
         # Read before the call: afterwards the counter of a run that we did not see start has moved on.
         current_step = _read_current_step(self) if tracker is None else None
         if tracker is not None and tracker.has_sampler:
-            args, kwargs = _with_sample(tracker, args, kwargs)
-        result = original(self, *args, **kwargs)
+            sample, given_args, given_kwargs = _with_sample(tracker, args, kwargs)
+            result = original(self, *given_args, **given_kwargs)
+        else:
+            sample = None
+            result = original(self, *args, **kwargs)
         try:
-            _on_log(self, current_step, args, kwargs)
+            _on_log(self, current_step, sample, args, kwargs)
         except Exception as error:
             diagnostics.report_failure("recording a log call", error)
         return result
@@ -117,21 +120,24 @@ def _wrap_log(original: Any) -> Any:
     return log
 
 
-def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Any, Any]":
-    """The arguments of a log call with the system metrics in a copy of its data; what wandb will refuse stays as it is.
+def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional[Dict[str, float]], Any, Any]":
+    """The newest sample, and the arguments of a log call with it in a copy of the data.
 
-    An empty call gets none: it would become a row of wandb's history.
+    What wandb will refuse stays as it is. An empty call gets none: it would become a row of wandb's history.
     """
     data = args[0] if args else kwargs.get("data")
     if not isinstance(data, dict) or not data:
-        return args, kwargs
-    merged = {**tracker.latest_sample(), **data}
+        return None, args, kwargs
+    sample = tracker.latest_sample()
+    merged = {**sample, **data}
     if args:
-        return (merged, *args[1:]), kwargs
-    return args, {**kwargs, "data": merged}
+        return sample, (merged, *args[1:]), kwargs
+    return sample, args, {**kwargs, "data": merged}
 
 
-def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any) -> None:
+def _on_log(
+    wandb_run: Any, current_step: Optional[int], sample: Optional[Dict[str, float]], args: Any, kwargs: Any
+) -> None:
     tracker = wandb_run.__dict__.get(_TRACKER)
     if tracker is None:
         tracker = _take_up(wandb_run, current_step)
@@ -147,6 +153,11 @@ def _on_log(wandb_run: Any, current_step: Optional[int], args: Any, kwargs: Any)
     step = tracker.counter.step_of_call(step, commit)
     timestamp = time.time()
     metrics, everything = convert(data)
+    if sample:
+        # Plain finite floats: converting them in every call would cost more than all the rest.
+        is_same = metrics is everything
+        metrics = {**sample, **metrics}
+        everything = metrics if is_same else {**sample, **everything}
     if step is None:
         if metrics is everything:
             everything = dict(metrics)
