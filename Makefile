@@ -18,9 +18,10 @@ lint: $(VENV)/installed
 	$(VENV)/bin/mypy
 	$(VENV)/bin/shellcheck install.sh .ci/run
 
-# The ends of the supported range: the oldest Python with the oldest wandb, the newest of both.
+# The ends of the supported range: the oldest Python with the oldest wandb, the newest of both. An interpreter that the
+# machine has not (Debian has no 3.7) is skipped, and said.
 matrix: $(VENV)/installed
-	$(VENV)/bin/nox --session ends
+	$(VENV)/bin/nox --no-error-on-missing-interpreters --session ends
 
 # Tiny real trainings of frameworks of several gigabytes: Lightning, Transformers, accelerate, Keras, JAX, TensorFlow.
 frameworks: $(VENV)/installed

@@ -31,7 +31,7 @@ def ends(session: nox.Session) -> None:
     session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)
 
 
-@nox.session(python="3.11")
+@nox.session
 def frameworks(session: nox.Session) -> None:
     """Real frameworks on CPU. The pinned torch is one whose CPU build some machines have at hand; any will do."""
     packages = ["lightning", "transformers", "accelerate", "keras", "jax", "jaxlib", "tensorflow-cpu", "wandb", "numpy"]
