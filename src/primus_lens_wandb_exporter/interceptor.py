@@ -128,8 +128,12 @@ def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional
     data = args[0] if args else kwargs.get("data")
     if not isinstance(data, dict) or not data:
         return None, args, kwargs
-    sample = tracker.latest_sample()
-    merged = {**sample, **data}
+    try:
+        sample = tracker.latest_sample()
+        merged = {**sample, **data}
+    except Exception as error:  # a dict of a class with habits of its own goes to wandb as it is
+        diagnostics.report_failure("adding system metrics", error)
+        return None, args, kwargs
     if args:
         return sample, (merged, *args[1:]), kwargs
     return sample, args, {**kwargs, "data": merged}
@@ -195,7 +199,10 @@ def _begin_flush(wandb_run: Any) -> Any:
         if tracker is None or tracker.generation != _generation:
             return None
         diagnostics.debug("intercepted the end of run %s", tracker.run.run_id)
-        tracker.look_again(wandb_run, run_ends=True)
+        try:
+            tracker.look_again(wandb_run, run_ends=True)
+        except Exception as error:  # the flush matters more
+            diagnostics.report_failure("detecting the framework", error)
         return tracker, tracker.exporter.request_flush()
     except Exception as error:
         diagnostics.report_failure("flushing at the end of a run", error)
@@ -206,7 +213,10 @@ def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
     if current_step is None:
         current_step = int(wandb_run.starting_step)
     tracker = wandb_run.__dict__[_TRACKER] = RunTracker(str(wandb_run.id), current_step, _generation)
-    tracker.report_detection(wandb_run)
+    try:
+        tracker.report_detection(wandb_run)
+    except Exception as error:  # the call that took the run up is recorded all the same
+        diagnostics.report_failure("detecting the framework", error)
     return tracker
 
 

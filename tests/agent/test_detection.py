@@ -140,3 +140,24 @@ def test_secrets_reach_neither_lens_nor_file_nor_debug_log(faulty: FaultyLens, f
         assert secret not in text
         assert "hunter2" not in text
     assert faulty.detections
+
+
+def test_a_detection_that_fails_costs_no_metric(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+    training = faulty_trainer.run(
+        """
+        import wandb
+        from primus_lens_wandb_exporter import run_tracker
+        def fail(run):
+            raise RuntimeError("no facts today")
+        run_tracker.collect_facts = run_tracker.current_fingerprint = fail
+        run = wandb.init(project="p")
+        del run.__dict__["_primus_lens_tracker"]  # as a run that was started unseen
+        run.log({"a": 1})
+        run.finish()
+        import os
+        os._exit(0)
+        """
+    )
+
+    assert [body["metrics"][0]["value"] for _, body in faulty.taken] == [1]
+    assert len([line for line in training.stderr.splitlines() if "no facts today" in line]) == 1
