@@ -4,7 +4,7 @@ VENV := .venv
 DEMO_VENV := .venv-demo
 ARGS ?=
 
-.PHONY: demo test lint matrix frameworks bench clean
+.PHONY: demo test lint matrix matrix-newest matrix-next frameworks bench dist sbom clean
 
 demo: $(DEMO_VENV)/installed
 	$(DEMO_VENV)/bin/python examples/demo.py $(ARGS)
@@ -17,11 +17,18 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/shellcheck install.sh .ci/run
+	$(VENV)/bin/zizmor --offline --quiet .github
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 # The ends of the supported range: the oldest Python with the oldest wandb, the newest of both. An interpreter that the
 # machine has not (Debian has no 3.7) is skipped, and said.
 matrix: $(VENV)/installed
 	$(VENV)/bin/nox --no-error-on-missing-interpreters --session ends
+
+# What changes without us: the newest wandb, and the pre-release of the next one where the index has one.
+matrix-newest matrix-next: matrix-%: $(VENV)/installed
+	$(VENV)/bin/nox --session $*
 
 # Tiny real trainings of frameworks of several gigabytes: Lightning, Transformers, accelerate, Keras, JAX, TensorFlow.
 frameworks: $(VENV)/installed
@@ -29,6 +36,15 @@ frameworks: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+# What a release publishes, and what it needs (CycloneDX).
+dist: $(VENV)/installed
+	rm -rf dist
+	$(VENV)/bin/python -m build
+	$(VENV)/bin/twine check --strict dist/*
+
+sbom: dist
+	$(VENV)/bin/nox --session sbom
 
 # A user's installation: the built package, not the source tree.
 $(DEMO_VENV)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc') primus_lens_wandb_hook.pth
@@ -40,8 +56,8 @@ $(DEMO_VENV)/installed: pyproject.toml $(shell find src -type f -not -name '*.py
 $(VENV)/installed: pyproject.toml primus_lens_wandb_hook.pth
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	$(VENV)/bin/python -m pip install --quiet --editable ".[local]" --group dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) .nox dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis wandb
+	rm -rf $(VENV) $(DEMO_VENV) .nox dist sbom.cdx.json demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis wandb

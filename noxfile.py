@@ -24,11 +24,35 @@ ENDS = [
 
 @nox.session(python=[python for python, _ in ENDS])
 def ends(session: nox.Session) -> None:
-    requirements = dict(ENDS)[str(session.python)]
+    run_tests(session, *dict(ENDS)[str(session.python)])
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    run_tests(session, "wandb")
+
+
+@nox.session
+def next(session: nox.Session) -> None:
+    """With wandb's pre-releases; a specifier that names one lets pip take them, for wandb alone."""
+    run_tests(session, "wandb>=0.12.0.dev0")
+
+
+def run_tests(session: nox.Session, *requirements: str) -> None:
     session.install(".", *requirements, "numpy")
     session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
     tests = session.posargs or ["tests/agent", "tests/unit"]
     session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)
+
+
+@nox.session
+def sbom(session: nox.Session) -> None:
+    """Writes what an installation of the built wheel with the local Lens holds, as CycloneDX."""
+    (wheel,) = Path("dist").glob("*.whl")
+    session.install(f"{wheel}[local]")
+    session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
+    command = [".venv/bin/cyclonedx-py", "environment", "--pyproject", "pyproject.toml", "--mc-type", "library"]
+    session.run(*command, "--output-reproducible", "-o", "sbom.cdx.json", f"{session.bin}/python", external=True)
 
 
 @nox.session
