@@ -17,6 +17,9 @@ from primus_lens_wandb_exporter.redaction import (
     redact_value,
 )
 
+from .redaction_table import COMMAND, KEY, LIST, NESTED, SECRETS, TEXT, URL, Secret
+from .redaction_table import HARMLESS as HARMLESS_TABLE
+
 letters = string.ascii_letters + string.digits
 SECRET = "q7Zp4mK9xW2vT5nB8cR3"
 
@@ -142,6 +145,41 @@ def test_a_secret_is_found_by_its_key(key: str) -> None:
 @pytest.mark.parametrize(("key", "value"), HARMLESS.items(), ids=list(HARMLESS))
 def test_what_only_sounds_like_a_secret_stays(key: str, value: Any) -> None:
     assert redact_mapping({key: value}) == {key: value}
+
+
+def config_of(data: Any) -> Dict[str, Any]:
+    return data if isinstance(data, dict) else {"config": data}
+
+
+def texts_in(data: Any) -> str:
+    """All texts of it, keys too, as they are and not as JSON escapes them."""
+    if isinstance(data, dict):
+        return "\n".join(texts_in(item) for pair in data.items() for item in pair)
+    return "\n".join(map(texts_in, data)) if isinstance(data, list) else str(data)
+
+
+@pytest.mark.parametrize("row", SECRETS, ids=lambda row: "%s, %s" % (row.context, row.name))
+def test_a_secret_of_the_table_goes(row: Secret) -> None:
+    assert row.secret in texts_in(row.data)
+    redacted = redact_mapping(config_of(row.data))
+    assert row.secret not in texts_in(redacted)
+    assert REDACTED in texts_in(redacted)
+    assert redact_mapping(redacted) == redacted
+    if isinstance(row.data, str):
+        assert row.secret not in redact_text(row.data)
+
+
+@pytest.mark.parametrize("data", HARMLESS_TABLE, ids=lambda data: json.dumps(data)[:60])
+def test_a_harmless_row_of_the_table_stays(data: Any) -> None:
+    assert redact_mapping(config_of(data)) == config_of(data)
+    if isinstance(data, str):
+        assert redact_text(data) == data
+
+
+def test_the_table_is_as_large_as_what_was_promised() -> None:
+    assert len(SECRETS) >= 174
+    assert len(HARMLESS_TABLE) >= 120
+    assert {row.context for row in SECRETS} == {KEY, LIST, NESTED, TEXT, COMMAND, URL}
 
 
 @pytest.mark.parametrize("key", ["password", "api_key", "client_secret"])
