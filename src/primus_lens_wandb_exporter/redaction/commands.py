@@ -27,8 +27,10 @@ _PROGRAMS = (
     ("mongodump", _START + r"(-p%s)" % _BLANK + _VALUE),
     ("ldapsearch", _START + r"(-w%s)" % _BLANK + _VALUE),
     ("docker", r"(\blogin\b[^\n;|&]{0,256}?[ \t\x00]-p%s)" % _BLANK + _VALUE),
+    ("az", r"(\blogin\b[^\n;|&]{0,256}?[ \t\x00]-p%s)" % _BLANK + _VALUE),
     ("podman", r"(\blogin\b[^\n;|&]{0,256}?[ \t\x00]-p%s)" % _BLANK + _VALUE),
     ("wandb", _START + r"(login%s(?:--[a-z-]{1,20}%s){0,4})([^\s\x00-]\S{15,255})" % (_BLANK, _BLANK)),
+    ("wandb.login", r"(\(\s{0,8}(?:key=)?[\"'])([^\"'\s]{12,255})"),
     ("vault", _START + r"(login%s)([^\s\x00=-][^\s\x00=]{15,255})" % _BLANK),
     (
         "aws",

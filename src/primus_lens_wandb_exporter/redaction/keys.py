@@ -48,10 +48,11 @@ _SERVICES = words_of(
 )
 # X in "X key": which keys are secrets. Others (sort_key, prng_key, public_key) are not.
 _KEY_OWNERS = _SERVICES | words_of(
-    """access api app private secret encryption decryption signing ssh gpg pgp rsa account master auth deploy client"""
+    """access api app private secret encryption decryption signing ssh gpg pgp rsa account master auth deploy client
+    unseal fernet hmac jwt"""
 )
 # X in "X key" that is a secret in one program and a name in another.
-_ODD_KEY_OWNERS = words_of("license licence storage service subscription admin user host server webhook notion linear")
+_ODD_KEY_OWNERS = words_of("license licence storage service subscription admin login webhook notion linear")
 # X in "X pass", "X pwd" and "X pw"; "backward_pass" is none.
 _PASS_OWNERS = _SERVICES | words_of(
     """db database user root admin smtp sql mysql postgres pg redis mongo ftp ssh proxy sudo app login email mail wifi
@@ -147,7 +148,7 @@ def _names_a_secret(parts: "Tuple[str, ...]", last: str, before: str) -> bool:
 
 
 def _level_of_words(parts: "Tuple[str, ...]") -> int:
-    if parts == ("pass",):
+    if parts[-1] == "pass" or parts == ("pat",):
         return ODD
     # password_hash, secret_dim: a number there is no secret, a text may be.
     if parts in (("pwd",), ("pw",)) or any(part.endswith(_SECRET_ENDINGS) or part in _SECRET_WORDS for part in parts):
@@ -157,7 +158,7 @@ def _level_of_words(parts: "Tuple[str, ...]") -> int:
 
 def _level_of_key_of(parts: "Tuple[str, ...]") -> int:
     """Of "X key" anywhere, as in AWS_SECRET_ACCESS_KEY_PROD or key_openai."""
-    level = NOTHING
+    level = ODD if parts[-1] in ("key", "keys") and not _SERVICES.isdisjoint(parts) else NOTHING
     for index, part in enumerate(parts):
         if part not in ("key", "keys"):
             continue

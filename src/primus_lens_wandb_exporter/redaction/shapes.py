@@ -56,7 +56,7 @@ _KEYS = (
     r"pat\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{16,24}|sat\.[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{16,24}",
     r"sl\.[\w-]{100,2000}|fio-u-[\w=-]{40,64}|p8e-[a-z0-9]{32}|shippo_(?:live|test)_[0-9a-f]{40}|sm_[aps]at_[A-Za-z0-9]{16}",
     r"CFPAT-[\w-]{32,64}|FLWSECK_TEST-[A-Za-z0-9-]{12,64}|CLOJARS_[a-z0-9]{60}",
-    r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # JSON web tokens
+    r"eyJ(?<![\w-]eyJ)[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # JSON web tokens
 )
 # What has no fixed beginning, and what must stand in the text for it.
 _KEYS_BY_MARK = {

@@ -3,10 +3,10 @@
 All patterns run in time linear in the text: repetitions are bounded or start at a word's beginning only.
 """
 
-from typing import Match
+from typing import FrozenSet, Match
 
 from .commands import redact_commands
-from .keys import NAMED_BY_USER, NOTHING, TOKEN, compiled, extra_keys, level_of, words
+from .keys import NAMED_BY_USER, NOTHING, ODD, TOKEN, compiled, extra_keys, level_of, words, words_of
 from .shapes import redact_shapes
 from .values import REDACTED, is_harmless, is_plain_word
 
@@ -38,18 +38,29 @@ _NETRC = (
     r"(?:[ \t\n]{1,8}(?:login|account)[ \t\n]{1,8}\S{1,256}){0,2}[ \t\n]{1,8}password[ \t\n]{1,8})(\S{1,256})"
 )
 # The head of name=value, name: value, "name": "value": command lines, .env files and JSON inside a text.
-_ASSIGNMENT = r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})\\?[\"']?[ \t]{0,3}(?:=|:(?!//))[ \t]{0,3}"
+_ASSIGNMENT = r"(?<![\w.-])-{0,2}([A-Za-z_][\w.-]{0,63})\\?[\"']?\]?[ \t]{0,3}(?:=(?!=)>?|:(?!//)=?)[ \t]{0,3}"
 # The head of --name value.
 _FLAG = r"(?<!\S)--?([A-Za-z][\w.-]{0,63})[ \t]{1,3}(?!-)"
-# What follows such a head: a quoted text, a YAML block, or all up to a blank or the next assignment.
+# setenv NAME value; ENV NAME value.
+_VARIABLE = r"(?<!\S)(?:setenv|ENV)[ \t]{1,3}([A-Za-z_]\w{0,63})[ \t]{1,3}(?!=)"
+# "name", "value"
+_PAIR = r"[\"']([A-Za-z_][\w.-]{0,63})[\"'][ \t]?,[ \t]?(?=[\"'])"
+_ELEMENT = r"(<([A-Za-z_][\w.-]{0,63})>)([^<>\n]{1,256})(?=</\2>)"
+# What follows such a head: a quoted text, a YAML block, all up to a blank or the next assignment, a text cut off.
 _ASSIGNED = (
-    r"""(?i)\\"[^"\n]*"|\\'[^'\n]*'|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[|>][+-]?[ \t]*\n[ \t]+[^\n]+"""
-    r"""|(?:(?:bearer|basic|token)[ \t]{1,3})?(?:[^\s"'&,;]|[&,;](?![\w.%-]{1,64}[=:]))+"""
+    r"""(?i)(?:!!\w{1,16}[ \t]{1,3})?(?:\\"[^"\n]*"|\\'[^'\n]*'|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'"""
+    r"""|[|>][+-]?[ \t]*\n[ \t]+[^\n]+"""
+    r"""|(?:(?:bearer|basic|token|apikey)[ \t]{1,3})?(?:[^\s"'&,;]|[&,;](?![\w.%-]{1,64}[=:]))+|\\?["'][^"'\n]+)"""
 )
 # password: Optional[str] = None
 _ANNOTATION = (
     r"(?:(?:str|int|bytes|bool|float|string|Any|SecretStr)(?:\s?\|\s?None)?"
     r"|(?:typing\.|t\.)?(?:Optional|Union|List|Sequence|Dict|Mapping|Callable)\[[\w\[\]., |]{0,200})[)\]:]{0,3}"
+)
+# "password: not supported", "if password: raise"
+_PROSE = words_of(
+    """raise return not is was are must should may can cannot missing invalid incorrect wrong expired denied set empty
+    unknown the a an your and or if in to of for see too this"""
 )
 # A shorter value in free text ("next token: the") is none of a well-made token; nor is a word.
 _SHORTEST_TOKEN = 7
@@ -63,8 +74,12 @@ def redact_text(text: str) -> str:
     text = redact_shapes(text)
     if "@" in text:
         text = _redact_addresses(text)
+    if " " in text or "login(" in text:
+        text = redact_commands(text)
     if " " in text:
         text = _redact_words(text)
+    if "</" in text:
+        text = compiled(_ELEMENT).sub(_without_element, text)
     if "=" in text:
         text = compiled(_URL_QUERY).sub(_without_query_value, text)
     if "=" in text or ":" in text:
@@ -85,12 +100,21 @@ def _redact_words(text: str) -> str:
         text = compiled(_BEARER).sub(r"\1 " + REDACTED, text)
     if "password" in text and ("machine" in text or "default" in text):
         text = compiled(_NETRC).sub(_without_secret, text)
-    text = redact_commands(text)
+    if "setenv " in text or "ENV " in text:
+        text = _redact_assigned(_VARIABLE, text)
+    if "'," in text or '",' in text:
+        text = _redact_assigned(_PAIR, text, ODD)
     return _redact_assigned(_FLAG, text) if "-" in text else text
 
 
 def _without_secret(match: "Match[str]") -> str:
     return match.group(1) + REDACTED
+
+
+def _without_element(match: "Match[str]") -> str:
+    head, name, value = match.groups()
+    level = level_of(name, extra_keys())
+    return head + REDACTED if level and not _is_harmless_in_text(name, value, level) else match.group()
 
 
 def _without_password(match: "Match[str]") -> str:
@@ -109,7 +133,7 @@ def _without_query_value(match: "Match[str]") -> str:
     return match.group()
 
 
-def _redact_assigned(head: str, text: str) -> str:
+def _redact_assigned(head: str, text: str, at_most: int = NAMED_BY_USER) -> str:
     """Replaces what follows the heads that name a secret; linear, since nothing is looked at twice."""
     pieces = []
     done = 0
@@ -119,7 +143,9 @@ def _redact_assigned(head: str, text: str) -> str:
         if match.start() < done:
             continue
         name = match.group(1)
-        level = level_of(name, extra)
+        level = min(level_of(name, extra), at_most)
+        if name in ("key", "Key"):
+            level = _level_of_two_words(text, match.start(1), extra)
         if name in ("value", "default"):
             # {"name": "HF_TOKEN", "value": "..."}, as Kubernetes writes it.
             level, named = named, NOTHING
@@ -136,11 +162,21 @@ def _redact_assigned(head: str, text: str) -> str:
     return "".join(pieces) + text[done:] if pieces else text
 
 
+def _level_of_two_words(text: str, key: int, extra: "FrozenSet[str]") -> int:
+    """Of "API Key: ..."; prose has such words too ("the private key: keep it safe")."""
+    before = text[max(key - 20, 0) : key].rpartition("\n")[2].split(" ")
+    return min(level_of(before[-2] + "_key", extra), ODD) if len(before) > 1 and not before[-1] else NOTHING
+
+
 def _is_harmless_in_text(name: str, value: str, level: int) -> bool:
     if value.startswith(REDACTED) or is_harmless(value, level):
         return True
     if level == NAMED_BY_USER:
         return False
+    # A list's comma, a call's bracket.
+    bare = value.rstrip(",;)]}")
+    if value.lower() in _PROSE or (bare != value and is_harmless(bare, level)):
+        return True
     if compiled(_ANNOTATION).fullmatch(value):
         return True
     if level != TOKEN:

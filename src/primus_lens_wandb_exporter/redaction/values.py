@@ -5,17 +5,18 @@ from .keys import NAMED_BY_USER, NOTHING, ODD, TOKEN, compiled, level_of, words_
 REDACTED = "[redacted]"
 
 _SPECIAL_TOKEN = r"<[^<>]{0,64}>|\[[A-Z_]{1,24}\]"
-# $HF_TOKEN, ${HF_TOKEN}, ${oc.env:HF_TOKEN}, {{ secrets.HF_TOKEN }}, ****; not ${HF_TOKEN:-a default}.
+# $HF_TOKEN, ${HF_TOKEN}, ${oc.env:HF_TOKEN}, {{ secrets.HF_TOKEN }}, {token}, ****; not ${HF_TOKEN:-a default}.
 _REFERENCE = (
-    r"\$[A-Z_][A-Z0-9_]*|\$\{(?:[a-z.]{1,20}:)?[A-Za-z_][\w.]*\}|\$?\{\{[ \t]{0,3}[\w.]{1,80}[ \t]{0,3}\}\}|\*+"
+    r"\$[A-Z_][A-Z0-9_]*|\$\{(?:[a-z.]{1,20}:)?[A-Za-z_][\w.]*\}|\$?\{\{[ \t]{0,3}[\w.]{1,80}[ \t]{0,3}\}\}"
+    r"|\*+|\{[A-Za-z_][\w.]{0,40}\}"
 )
-_VARIABLE_NAME = r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
+_VARIABLE_NAME = r"(?:os\.environ/|env[.:/])?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
 _PATH = r"(?:~|\.{1,2})?(?:/[\w.@+~-]+)+/?"
 _PLAIN_WORD = r"[A-Za-z]?[a-z]{0,23}"
 # Words of configs and of prose, and the names of ways to authenticate.
 _HARMLESS_WORDS = words_of(
     """none null true false yes no on off auto required optional disabled enabled basic bearer digest token oauth oauth2
-    api_key apikey password secret ntlm kerberos iam ldap mtls jwt anonymous"""
+    api_key apikey password secret ntlm kerberos iam ldap mtls jwt anonymous empty dummy fake unset ~"""
 )
 
 
