@@ -349,12 +349,12 @@ def test_numbers_of_a_training_pass_unchanged(values: Dict[str, Any]) -> None:
 
 
 PIECES = """
-a - = a= a: sk- eyJ ops*eyJ a:// http://a: password= password: password=' token="\\ password="\\ --a_ &a= token=& ?a=b A. gh
-\\ Bearer_ Bearer_a _ -----BEGIN_PRIVATE_KEY----- -----END_PRIVATE_KEY----- -----BEGIN_PRIVATE_KEY machine_ 0. key- ${ {{
-hooks.slack.com/services/ machine_a_login_ default_password_ curl_-u_ curl_-u_a: docker_login_- wandb_login_--a_ M. 1:AA
-wandb.login( aQ~a1Q~ a.atlasv1. 0-us 0NRAL a*mmk name:_HF*TOKEN_value:_ api*key:_key:_ /a ~/ :thin:a/ a:bcd@a aa:bbb@h.
-secret*a* hvs. SG.a. sk-a sk-1 eyJa. pat. "a", <a>b <a></a> token_ ENV_a_ setenv_password_ password:_| re*a
-aaaaaaaaaaaaaaa \ud800
+a - = a= a: sk- eyJ ops*eyJ a:// http://a: password= password: password=' token="\\ password="\\ --a_ &a= token=& ?a=b
+A. gh \\ Bearer_ Bearer_a _ -----BEGIN_PRIVATE_KEY----- -----END_PRIVATE_KEY----- -----BEGIN_PRIVATE_KEY machine_ 0.
+hooks.slack.com/services/ machine_a_login_ default_password_ curl_-u_ curl_-u_a: docker_login_- wandb_login_--a_ M.
+1:AA wandb.login( aQ~a1Q~ a.atlasv1. 0-us 0NRAL a*mmk name:_HF*TOKEN_value:_ api*key:_key:_ /a ~/ :thin:a/ a:bcd@a
+secret*a* hvs. SG.a. sk-a sk-1 eyJa. pat. "a", <a>b <a></a> token_ ENV_a_ setenv_password_ password:_| re*a aa:bbb@h.
+key- ${ {{ aaaaaaaaaaaaaaa \ud800
 """
 
 

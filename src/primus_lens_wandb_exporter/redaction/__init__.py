@@ -9,7 +9,7 @@ numbers under a token-like key are counts. Which words and shapes count stands i
 from typing import Any, Dict, FrozenSet, List, Mapping
 
 from .commands import redact_command_words
-from .keys import EXTRA_KEYS_VARIABLE, NOTHING, ODD, SECRET, TOKEN, extra_keys, is_about, level_of, words
+from .keys import EXTRA_KEYS_VARIABLE, NOTHING, ODD, SECRET, TOKEN, compiled, extra_keys, is_about, level_of, words
 from .shapes import redact_private_key_lines
 from .text import redact_text
 from .values import REDACTED, is_harmless, is_plain_word
@@ -19,6 +19,8 @@ __all__ = ["EXTRA_KEYS_VARIABLE", "REDACTED", "redact_mapping", "redact_text", "
 _MAXIMUM_DEPTH = 40
 # Below a key such as "token": {"padding": "left"} is none, {"token": {"prod": "..."}} is one.
 _LONGEST_WORD = 12
+_NAME = r"[\w.-]{1,64}"
+_FLAG = r"--?[A-Za-z][\w.-]{0,63}"
 _USER_KEYS = ("user", "username", "login", "uid")
 
 
@@ -70,7 +72,7 @@ def _redact_dict(
     level = level_of(key, extra) if isinstance(key, str) else NOTHING
     # {"hf_token": {"value": ...}} is how sweeps and YAML files write it; {"name": "HF_TOKEN", "value": ...} Kubernetes.
     named = value.get("name", value.get("key"))
-    owner = key if level else named if isinstance(named, str) and level_of(named, extra) else None
+    owner = key if level else named if _names_a_secret(named, extra) else None
     redacted = {}
     for name, item in value.items():
         full_name = name
@@ -88,24 +90,28 @@ def _redact_list(key: Any, value: Any, above: int, extra: "FrozenSet[str]", dept
     items = list(value)
     if any(isinstance(item, str) for item in items):
         items = redact_private_key_lines(redact_command_words(items))
-        if len(items) == 2 and _is_pair(items, extra):
-            return [items[0], REDACTED]
+    if above or (isinstance(key, str) and level_of(key, extra)):
+        return [_redact(key, item, above, extra, depth + 1) for item in items]
+    if len(items) == 2 and _is_pair(items, extra):
+        return [redact_text(items[0]), REDACTED]
     redacted = []
     flag = ""
     for item in items:
-        is_flag = isinstance(item, str) and item.startswith("-")
+        is_flag = isinstance(item, str) and item.startswith("-") and compiled(_FLAG).fullmatch(item) is not None
         # ["--hf_token", "..."]: a command line taken apart.
         redacted.append(_redact(key if is_flag else flag or key, item, above, extra, depth + 1))
-        flag = item.lstrip("-") if is_flag and "=" not in item else ""
+        flag = item if is_flag else ""
     return redacted
 
 
 def _is_pair(items: "List[Any]", extra: "FrozenSet[str]") -> bool:
     """["HF_TOKEN", "..."], one of the items of a dict."""
     name, value = items
-    if not (isinstance(name, str) and isinstance(value, str) and name.replace("_", "").replace("-", "").isalnum()):
-        return False
-    return level_of(name, extra) > NOTHING and not is_harmless(value, ODD)
+    return isinstance(value, str) and _names_a_secret(name, extra) and not is_harmless(value, ODD)
+
+
+def _names_a_secret(name: Any, extra: "FrozenSet[str]") -> bool:
+    return isinstance(name, str) and compiled(_NAME).fullmatch(name) is not None and level_of(name, extra) > NOTHING
 
 
 def _redact_key(key: Any) -> Any:

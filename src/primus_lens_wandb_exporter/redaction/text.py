@@ -65,12 +65,22 @@ _PROSE = words_of(
 # A shorter value in free text ("next token: the") is none of a well-made token; nor is a word.
 _SHORTEST_TOKEN = 7
 _LONGEST_WORD = 24
+# What one pass leaves beside a marker may look different to the next.
+_MOST_PASSES = 4
 
 
 def redact_text(text: str) -> str:
     """The text without what looks like a secret in it."""
     if len(text) < 4 or text.isdecimal():
         return text
+    for _ in range(_MOST_PASSES):
+        before, text = text, _redact_once(text)
+        if text == before:
+            break
+    return text
+
+
+def _redact_once(text: str) -> str:
     text = redact_shapes(text)
     if "@" in text:
         text = _redact_addresses(text)

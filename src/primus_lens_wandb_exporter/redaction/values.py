@@ -60,6 +60,8 @@ def _is_reference(value: str) -> bool:
 
 def _looks_made(value: str) -> bool:
     """Whether the text is made by a machine or a careful person, and no word, version or path."""
+    if REDACTED in value:
+        return False
     if value[-1:] == "=" and len(value) >= 24:
         return True
     if len(value) < 6 or "/" in value or " " in value:
