@@ -354,7 +354,7 @@ A. gh \\ Bearer_ Bearer_a _ -----BEGIN_PRIVATE_KEY----- -----END_PRIVATE_KEY----
 hooks.slack.com/services/ machine_a_login_ default_password_ curl_-u_ curl_-u_a: docker_login_- wandb_login_--a_ M.
 1:AA wandb.login( aQ~a1Q~ a.atlasv1. 0-us 0NRAL a*mmk name:_HF*TOKEN_value:_ api*key:_key:_ /a ~/ :thin:a/ a:bcd@a
 secret*a* hvs. SG.a. sk-a sk-1 eyJa. pat. "a", <a>b <a></a> token_ ENV_a_ setenv_password_ password:_| re*a aa:bbb@h.
-key- ${ {{ aaaaaaaaaaaaaaa \ud800
+pass= name= key: key- ${ {{ aaaaaaaaaaaaaaa \ud800
 """
 
 

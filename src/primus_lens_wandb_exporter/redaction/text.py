@@ -65,6 +65,8 @@ _PROSE = words_of(
 # A shorter value in free text ("next token: the") is none of a well-made token; nor is a word.
 _SHORTEST_TOKEN = 7
 _LONGEST_WORD = 24
+# Heads inside of a value that is harmless ("pass=pass=pass=..."); what follows one more is replaced unseen.
+_MOST_LOOKS = 16
 # What one pass leaves beside a marker may look different to the next.
 _MOST_PASSES = 4
 
@@ -144,9 +146,9 @@ def _without_query_value(match: "Match[str]") -> str:
 
 
 def _redact_assigned(head: str, text: str, at_most: int = NAMED_BY_USER) -> str:
-    """Replaces what follows the heads that name a secret; linear, since nothing is looked at twice."""
+    """Replaces what follows the heads that name a secret; linear, since no value is looked at often."""
     pieces = []
-    done = 0
+    done = looked_at = looks = 0
     extra = extra_keys()
     named = NOTHING
     for match in compiled(head).finditer(text):
@@ -160,13 +162,17 @@ def _redact_assigned(head: str, text: str, at_most: int = NAMED_BY_USER) -> str:
             # {"name": "HF_TOKEN", "value": "..."}, as Kubernetes writes it.
             level, named = named, NOTHING
         is_name = name in ("name", "key")
-        value = compiled(_ASSIGNED).match(text, match.end()) if level or is_name else None
+        looks = looks + 1 if match.start() < looked_at else 0
+        if not (level or (is_name and looks <= _MOST_LOOKS)):
+            continue
+        value = compiled(_ASSIGNED).match(text, match.end())
         if value is None:
             continue
+        looked_at = value.end()
         bare = value.group().strip("\\\"'")
         if is_name:
             named = level_of(bare, extra)
-        if level and not _is_harmless_in_text(name, bare, level):
+        if level and (looks > _MOST_LOOKS or not _is_harmless_in_text(name, bare, level)):
             pieces += [text[done : match.end()], REDACTED]
             done = value.end()
     return "".join(pieces) + text[done:] if pieces else text
