@@ -46,7 +46,8 @@ def _redact(key: Any, value: Any, above: int, extra: "FrozenSet[str]", depth: in
             return REDACTED
         if above and not level and not _is_harmless_below(key, value):
             return REDACTED
-        return redact_text(value)
+        text = redact_text(value)
+        return REDACTED if (level or above) and text != value else text
     if level >= SECRET and (kind is int or isinstance(value, (dict, list, tuple))):
         return REDACTED
     if isinstance(value, bytes):
