@@ -17,6 +17,10 @@ from primus_lens_wandb_exporter.redaction import (
     redact_value,
 )
 
+from .harmless_rows import HARMLESS as HARMLESS_ROWS
+from .provider_keys import PROVIDERS
+from .secret_rows import COMMAND, KEY, LIST, NESTED, SECRETS, TEXT, URL, Secret
+
 letters = string.ascii_letters + string.digits
 SECRET = "q7Zp4mK9xW2vT5nB8cR3"
 
@@ -144,6 +148,41 @@ def test_what_only_sounds_like_a_secret_stays(key: str, value: Any) -> None:
     assert redact_mapping({key: value}) == {key: value}
 
 
+def config_of(data: Any) -> Dict[str, Any]:
+    return data if isinstance(data, dict) else {"config": data}
+
+
+def texts_in(data: Any) -> str:
+    """All texts of it, keys too, as they are and not as JSON escapes them."""
+    if isinstance(data, dict):
+        return "\n".join(texts_in(item) for pair in data.items() for item in pair)
+    return "\n".join(map(texts_in, data)) if isinstance(data, list) else str(data)
+
+
+@pytest.mark.parametrize("row", SECRETS, ids=lambda row: "%s, %s" % (row.context, row.name))
+def test_a_secret_row_goes(row: Secret) -> None:
+    assert row.secret in texts_in(row.data)
+    redacted = redact_mapping(config_of(row.data))
+    assert row.secret not in texts_in(redacted)
+    assert REDACTED in texts_in(redacted)
+    assert redact_mapping(redacted) == redacted
+    if isinstance(row.data, str):
+        assert row.secret not in redact_text(row.data)
+
+
+@pytest.mark.parametrize("data", HARMLESS_ROWS, ids=lambda data: json.dumps(data)[:60])
+def test_a_harmless_row_stays(data: Any) -> None:
+    assert redact_mapping(config_of(data)) == config_of(data)
+    if isinstance(data, str):
+        assert redact_text(data) == data
+
+
+def test_the_tables_cover_every_place_where_secrets_stand() -> None:
+    assert len(SECRETS) >= 174
+    assert len(HARMLESS_ROWS) >= 120
+    assert {row.context for row in SECRETS} == {KEY, LIST, NESTED, TEXT, COMMAND, URL}
+
+
 @pytest.mark.parametrize("key", ["password", "api_key", "client_secret"])
 def test_a_number_can_be_a_password(key: str) -> None:
     assert redact_value(key, 12345) == REDACTED
@@ -240,12 +279,63 @@ def test_a_secret_planted_by_shape_never_survives(before: str, after: str, secre
     assert secret not in json.dumps(redact_mapping({"text": text, "list": [{"a": text}]}))
 
 
+# Pieces that patterns begin, end and stumble with.
+FRAGMENTS = """
+token password api_key name value key pass machine login curl_-u_me: sshpass -p mysql wandb.login( Bearer hf_ sk- eyJ
+AKIA :AA @host:5432 https:// user:pw@ ?sig= = : => , ; ' " \\ \\" ( ) { } ${X} <s> </token> <token> [redacted] [ ] | >
+- -- --token --password setenv ENV /a/b.c ~ null str Optional[ -----BEGIN_PRIVATE_KEY----- -----END_PRIVATE_KEY-----
+hunter2x q7Zp4mK9xW2vT5nB8cR3 correcthorse 0 42 \ud800
+"""
+fragments = st.sampled_from([fragment.replace("_", " ") for fragment in FRAGMENTS.split()] + ["api_key", "_"])
+rough_texts = st.lists(st.one_of(fragments, st.sampled_from([" ", "\n", ""])), max_size=12).map("".join)
+odd_texts = st.one_of(rough_texts, st.text(st.characters(), max_size=30))
+odd_keys = st.one_of(
+    odd_texts, st.integers(), st.none(), st.booleans(), st.floats(allow_nan=False), st.binary(max_size=3)
+)
+odd_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), odd_texts, st.binary(max_size=9)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5),
+        st.lists(inner, max_size=5).map(tuple),
+        st.dictionaries(odd_keys, inner, max_size=5),
+        st.dictionaries(st.sampled_from(SECRET_KEYS), inner, max_size=3),
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(odd_keys, odd_values)
+def test_redaction_never_fails_and_changes_nothing_twice(key: Any, value: Any) -> None:
+    once = redact_mapping({key: value})
+    assert redact_mapping(once) == once
+
+
+@settings(max_examples=500, deadline=None)
+@given(odd_texts)
+def test_a_text_is_redacted_at_once(text: str) -> None:
+    once = redact_text(text)
+    assert redact_text(once) == once
+
+
 @settings(max_examples=100, deadline=None)
 @given(json_values)
-def test_redaction_never_fails_and_changes_nothing_twice(value: Any) -> None:
-    once = redact_mapping({"value": value})
-    assert redact_mapping(once) == once
-    assert json.dumps(once)
+def test_what_is_redacted_is_json_still(value: Any) -> None:
+    assert json.dumps(redact_mapping({"value": value}))
+
+
+numbers = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(max_size=12), st.recursive(numbers, lambda inner: st.lists(inner, max_size=4)), st.sampled_from(SECRET_KEYS)
+)
+def test_only_a_secret_s_name_changes_a_number(key: str, value: Any, secret_key: str) -> None:
+    assert repr(redact_value("train/%s_loss" % key, value)) == repr(value)
+    expected = REDACTED if type(value) is int and redact_value(secret_key, 7) == REDACTED else value
+    if not isinstance(value, list):
+        assert repr(redact_value(secret_key, value)) == repr(expected)
 
 
 @settings(max_examples=100, deadline=None)
@@ -259,18 +349,34 @@ def test_numbers_of_a_training_pass_unchanged(values: Dict[str, Any]) -> None:
 
 
 PIECES = """
-a - = a= a: sk- eyJ a:// http://a: password= password=' token="\\ --a_ &a= token=& ?a=b A. gh \\ Bearer_ _
------BEGIN_PRIVATE_KEY----- hooks.slack.com/services/
+a - = a= a: sk- eyJ ops*eyJ a:// http://a: password= password: password=' token="\\ password="\\ --a_ &a= token=& ?a=b
+A. gh \\ Bearer_ Bearer_a _ -----BEGIN_PRIVATE_KEY----- -----END_PRIVATE_KEY----- -----BEGIN_PRIVATE_KEY machine_ 0.
+hooks.slack.com/services/ machine_a_login_ default_password_ curl_-u_ curl_-u_a: docker_login_- wandb_login_--a_ M.
+1:AA wandb.login( aQ~a1Q~ a.atlasv1. 0-us 0NRAL a*mmk name:_HF*TOKEN_value:_ api*key:_key:_ /a ~/ :thin:a/ a:bcd@a
+secret*a* hvs. SG.a. sk-a sk-1 eyJa. pat. "a", <a>b <a></a> token_ ENV_a_ setenv_password_ password:_| re*a aa:bbb@h.
+pass= name= key: key- ${ {{ aaaaaaaaaaaaaaa \ud800
 """
 
 
-@pytest.mark.parametrize("piece", PIECES.split())
+@pytest.mark.parametrize("piece", [*PIECES.split(), *(key[:7] for _, key in PROVIDERS[::3])])
 def test_redaction_takes_time_linear_in_the_text(piece: str) -> None:
-    small, large = (piece.replace("_", " ") * (size // len(piece)) + " @" for size in (20_000, 160_000))
+    small, large = (
+        piece.replace("_", " ").replace("*", "_") * (size // len(piece)) + " @=:" for size in (20_000, 160_000)
+    )
     redact_text(small)
     # Eight times the text: a quadratic pattern would take 64 times as long.
     limit = 30 * min(seconds_for(lambda: redact_text(small)) for _ in range(3)) + 0.02
     assert min(seconds_for(lambda: redact_text(large)) for _ in range(3)) < limit
+
+
+@pytest.mark.parametrize("piece", ["a=", "password:", "https://a:", "curl -u a:", "ops_eyJ", "q7Zp4mK9 ", "MMMM.aa"])
+def test_a_text_of_a_megabyte_takes_seconds_at_most(piece: str) -> None:
+    assert seconds_for(lambda: redact_text(piece * (1_000_000 // len(piece)))) < 20
+
+
+def test_a_list_of_a_hundred_thousand_lines_takes_seconds_at_most() -> None:
+    lines = ["-----BEGIN " + "PRIVATE KEY-----", "MIIE", "-----END " + "PRIVATE KEY-----", "curl", "x"] * 20_000
+    assert seconds_for(lambda: redact_value("lines", lines)) < 20
 
 
 def test_the_metrics_of_a_call_cost_microseconds() -> None:
