@@ -52,6 +52,8 @@ def _hash(text: str) -> str:
 HTML_HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "cache-control": "no-store",
+    # With none at all, the form would come from the origin "null", which is what a hostile page's would say.
+    "referrer-policy": "same-origin",
     **page_policy(
         "default-src 'none'",
         f"style-src {_hash(_STYLE)}",

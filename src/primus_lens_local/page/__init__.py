@@ -28,6 +28,8 @@ STATIC = Path(__file__).with_name("static")
 _FRESH = {"cache-control": "no-cache"}
 # The browser itself refuses what is not ours: another origin's assets, and scripts or styles in a run's name.
 _POLICY = page_policy("default-src 'self'", "img-src 'self' data:", "object-src 'none'", "form-action 'self'")
+# Who goes back after logging out gets the form, not the page as it was.
+_PAGE_HEADERS = {"cache-control": "no-store", **_POLICY}
 _CHART_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
@@ -56,4 +58,4 @@ def mount_page(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={**_FRESH, **_POLICY})
+        return FileResponse(STATIC / "index.html", headers=_PAGE_HEADERS)
