@@ -134,7 +134,8 @@ class TokenAuth:
         return "", None
 
 
-_RETRY = {"retry-after": str(round(DELAY_SECONDS) + 1)}
+# A new connection for each further try slows a guesser too.
+_RETRY = {"retry-after": str(round(DELAY_SECONDS) + 1), "connection": "close"}
 
 
 def cookie_name(scope: Scope) -> str:

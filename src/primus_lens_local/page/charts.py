@@ -43,7 +43,7 @@ def load_chart_library() -> ChartLibrary:
             if hashlib.sha256(content).hexdigest() != _OFFICIAL[name]:
                 problem = f"{folder / name} is not the file of uPlot 1.6.31: somebody changed it"
     except OSError as error:
-        problem = f"the chart library cannot be read: {error}"
+        problem = f"{error.filename or 'youplot'} cannot be read: {error.strerror or error}"
     if problem is None:
         return ChartLibrary(files)
     logger.warning("primus-lens-local: the page's charts are off: %s. This may help: %s", problem, _REPAIR)
@@ -53,5 +53,5 @@ def load_chart_library() -> ChartLibrary:
 def _folder() -> Path:
     spec = importlib.util.find_spec("youplot")
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the package youplot, which carries it, is not installed")
+        raise FileNotFoundError("the package is not installed")
     return Path(spec.submodule_search_locations[0]) / "vendor"

@@ -188,7 +188,7 @@ export class Charts {
 
 function noCharts(why) {
   if (!why) return empty("Charts are off", "This browser did not load the chart library. Reload the page; values and tables are right all the same.");
-  return empty("Charts are off", `The server gives out no chart library: ${why.problem}. Values and tables are right all the same. ` +
+  return empty("Charts are off", `The server has no chart library that it trusts: ${why.problem}. Values and tables are right all the same. ` +
     "Install the library again where the server runs, and start the server again:", why.repair);
 }
 
