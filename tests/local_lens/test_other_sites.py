@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from primus_lens_local.guards import HostNames
 from primus_lens_local.listening import own_names
+from primus_lens_local.routes import docs
 from primus_lens_local.server import create_app
 
 from .conftest import LensProcess
@@ -142,6 +143,15 @@ def test_an_error_of_the_server_protects_itself(tmp_path: Path) -> None:
         answer = client.get("/broken")
     assert (answer.status_code, answer.json()) == (500, {"error": "internal server error"})
     assert protects_itself(answer)
+
+
+def test_without_swagger_ui_the_page_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docs, "_offline_assets", lambda: None)
+    with TestClient(create_app(str(tmp_path / "lens.db")), base_url=ORIGIN) as client:
+        page = client.get("/api/docs")
+        assert (page.status_code, "pip install fastapi-offline" in page.text) == (503, True)
+        assert "<script" not in page.text
+        assert client.get("/api/openapi.json").status_code == 200
 
 
 HOSTS = {
