@@ -41,7 +41,9 @@ BATCH_SCHEMA: dict[str, Any] = {
 _FAILURES = {
     400: f"`{INVALID_FORMAT}`, or `{UNIDENTIFIED}`",
     401: "the bearer token is missing or wrong (where the server asks for one)",
+    403: "the token is the read-only one, or a browser asks for another site or under a strange host name",
     413: "the body is larger than 32 MB",
+    429: "too many wrong tokens come at once",
     500: "`failed to process …`: the database refuses a text with U+0000 or an id over 256 characters, or is full",
 }
 

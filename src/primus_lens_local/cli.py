@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from typing import Optional, Sequence
+
+from primus_lens_local.access import READ_TOKEN_VARIABLE, TOKEN_VARIABLE, TokenError, choose_tokens, remarks
 
 _EPILOG = """\
 Point a training job at it:
@@ -20,11 +23,6 @@ Read it back:
   curl 'http://127.0.0.1:8080/api/v1/workloads/my-experiment/metrics/data?metrics=all'
 The whole API: http://127.0.0.1:8080/api/docs
 """
-_TOKEN_VARIABLE = "PRIMUS_LENS_API_TOKEN"
-_OPEN_TO_ALL = (
-    "primus-lens-local: warning: everybody who reaches this address can read and write. "
-    f"Set {_TOKEN_VARIABLE} (here and for the training jobs) to ask for a token"
-)
 _INSTALL = 'pip install "primus-lens-wandb-exporter[local]"'
 
 
@@ -34,25 +32,26 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if sys.version_info < (3, 10):
         return _fail(f"the local Lens needs Python 3.10 or newer, this is {sys.version.split()[0]}")
     try:
+        from primus_lens_local.announcement import announcement
         from primus_lens_local.database import DatabaseError, default_database
-        from primus_lens_local.listening import AddressError, bind, is_loopback, serve
+        from primus_lens_local.listening import AddressError, bind, is_loopback, own_names, serve
         from primus_lens_local.server import create_app
     except ImportError as error:
         return _fail(_missing(error))
-    token = options.token if options.token is not None else os.environ.get(_TOKEN_VARIABLE, "")
-    if token and not (token.isascii() and token.isprintable() and " " not in token):
-        return _fail("the token can only have printable ASCII characters, without spaces")
     try:
         listener = bind(options.host, options.port)
         on_loopback = is_loopback(listener)
-        app = create_app(options.database or default_database(), token or None, on_loopback)
-    except (DatabaseError, AddressError) as error:
+        tokens = choose_tokens(options.token, options.read_token, options.no_token, os.environ, on_loopback)
+        names = [] if tokens.write or on_loopback else own_names()
+        database = options.database or default_database()
+        app = create_app(database, tokens.write, tokens.read, allowed_hosts=[*options.allow_host, *names])
+    except (DatabaseError, AddressError, TokenError) as error:
         return _fail(str(error))
     except ImportError as error:
         return _fail(_missing(error))
-    if not (token or on_loopback):
-        print(_OPEN_TO_ALL, file=sys.stderr, flush=True)
-    serve(app, listener)
+    for remark in remarks(tokens, options.no_token, on_loopback):
+        print(f"primus-lens-local: {remark}", file=sys.stderr, flush=True)
+    serve(app, listener, announcement(listener, tokens))
     return 0
 
 
@@ -81,10 +80,30 @@ def _parser() -> argparse.ArgumentParser:
         help="SQLite file, or postgresql+psycopg://user:password@host/database, that keeps the data "
         "(default: lens.db in your user data directory)",
     )
-    serve.add_argument(
+    tokens = serve.add_mutually_exclusive_group()
+    tokens.add_argument(
         "--token",
-        help="what programs must send as a bearer token, and browsers once as /?token=… "
-        f"(default: {_TOKEN_VARIABLE}, which other users of the machine cannot see in the list of processes)",
+        metavar="TOKEN|auto",
+        help="what programs must send as a bearer token, and browsers once as /?token=…; auto makes one and prints it "
+        f"(default: {TOKEN_VARIABLE}, which other users of the machine cannot see in the list of processes; without it "
+        "auto, and no token if the address is this machine only)",
+    )
+    tokens.add_argument(
+        "--no-token", action="store_true", help="ask nobody for a token, wherever the server can be reached from"
+    )
+    serve.add_argument(
+        "--read-token",
+        metavar="TOKEN|auto",
+        help=f"a second token, for the page and queries, that reports nothing (default: {READ_TOKEN_VARIABLE})",
+    )
+    serve.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        type=_host_name,
+        action="append",
+        default=[],
+        help="without a token: a name with a domain by which browsers may call this server, such as lens.example.com; "
+        "can be repeated. Addresses, names without a dot and this machine's own always may",
     )
     return parser
 
@@ -93,6 +112,12 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+
+
+def _host_name(text: str) -> str:
+    if re.fullmatch(r"[\w.-]+", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not a host name; give one such as lens.example.com, without port")
 
 
 def _missing(error: ImportError) -> str:

@@ -89,8 +89,10 @@ _ANSWERS = {
 _ERRORS = {
     "400": "`invalid start time format`, or `invalid end time format`",
     "401": "the bearer token is missing or wrong (where the server asks for one)",
+    "403": "a browser asks for another site or under a strange host name",
     "404": "there is no such path, which an empty workload makes",
     "405": "the path takes another method",
+    "429": "too many wrong tokens come at once",
     "500": "the database cannot be read",
 }
 

@@ -6,8 +6,9 @@ import ipaddress
 import signal
 import socket
 import sys
+import threading
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import NoReturn, Optional, Sequence
 
 try:
     import resource
@@ -50,8 +51,21 @@ def is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then leave with SystemExit(0) once open requests are answered."""
+def own_names(wait_seconds: float = 3.0) -> list[str]:
+    """Return this machine's full name, or nothing where the resolver takes long to tell it."""
+    names: list[str] = []
+    # The resolver cannot be interrupted: a thread that outlives the waiting does no harm.
+    asking = threading.Thread(target=lambda: names.append(socket.getfqdn()), daemon=True)
+    asking.start()
+    asking.join(wait_seconds)
+    return list(names)
+
+
+def serve(app: FastAPI, listener: socket.socket, announcement: Sequence[str]) -> None:
+    """Serve until SIGINT or SIGTERM, then leave with SystemExit(0) once open requests are answered.
+
+    The announcement is printed as soon as connections are taken.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it has shut down: it ends here, as a success.
         signal.signal(number, _exit_cleanly)
@@ -64,14 +78,18 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _AnnouncingServer(config).run(sockets=[listener])
+    _AnnouncingServer(config, announcement).run(sockets=[listener])
 
 
 class _AnnouncingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, announcement: Sequence[str]) -> None:
+        super().__init__(config)
+        self._announcement = announcement
+
     async def startup(self, sockets: Optional[list[socket.socket]] = None) -> None:
         await super().startup(sockets=sockets)
         if self.started and sockets:
-            print(f"Primus Lens (local) is listening on {_url(sockets[0])}", flush=True)
+            print(*self._announcement, sep="\n", flush=True)
 
 
 def _allow_many_connections() -> None:
@@ -83,11 +101,6 @@ def _allow_many_connections() -> None:
 
 def _exit_cleanly(_number: int, _frame: Optional[FrameType]) -> NoReturn:
     sys.exit(0)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
 def _unusable(host: str, port: int, error: OSError) -> str:

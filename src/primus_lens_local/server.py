@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import AsyncIterator, Optional
+from typing import AsyncIterator, Iterable, Optional
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -15,8 +15,9 @@ from primus_lens_local import answers
 from primus_lens_local.auth import TokenAuth
 from primus_lens_local.database import open_database
 from primus_lens_local.description import DescribedApp
-from primus_lens_local.guards import BodyLimit, BrowserGuard
+from primus_lens_local.guards import BodyLimit, BrowserGuard, HostNames
 from primus_lens_local.page import mount_page
+from primus_lens_local.response_headers import PROTECTIVE, ProtectiveHeaders
 from primus_lens_local.routes import ingest, metrics, workloads
 from primus_lens_local.routes.docs import OPENAPI_URL, add_docs
 from primus_lens_local.routes.metrics import TimeFormatError
@@ -25,10 +26,14 @@ from primus_lens_local.writer import Writer
 logger = logging.getLogger(__name__)
 
 
-def create_app(database: str, token: Optional[str] = None, listens_on_loopback: bool = False) -> FastAPI:
+def create_app(
+    database: str, token: Optional[str] = None, read_token: Optional[str] = None, allowed_hosts: Iterable[str] = ()
+) -> FastAPI:
     """Create the local Lens on a database (SQLite path or URL); raise DatabaseError if it cannot be used.
 
-    With a token, everything but `/health` needs it. The writer runs between the application's start-up and shutdown.
+    With a token, everything but `/health` needs it, or, to read, the read-only one. Without, `allowed_hosts` are names
+    with a domain by which browsers may call the server. The writer runs between the application's start-up and
+    shutdown.
     """
     engine = open_database(database)
 
@@ -48,12 +53,13 @@ def create_app(database: str, token: Optional[str] = None, listens_on_loopback: 
     app.add_middleware(ingest.DirectIngest)
     app.add_middleware(BodyLimit)
     if token:
-        app.add_middleware(TokenAuth, token=token)
-    else:
-        app.add_middleware(BrowserGuard, listens_on_loopback=listens_on_loopback)
+        app.add_middleware(TokenAuth, token=token, read_token=read_token)
+    app.add_middleware(BrowserGuard, names=None if token else HostNames(allowed_hosts))
+    app.add_middleware(ProtectiveHeaders)
     app.add_exception_handler(TimeFormatError, _answer_time_format)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(SQLAlchemyError, _answer_database_error)
+    app.add_exception_handler(Exception, _answer_bug)
     for router in (ingest.router, metrics.router, workloads.router):
         app.include_router(router)
     add_docs(app)
@@ -81,3 +87,8 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
 async def _answer_database_error(_request: Request, error: Exception) -> JSONResponse:
     logger.error("a query failed: %s", getattr(error, "orig", None) or error)
     return JSONResponse({"error": "failed to query the database"}, status_code=500)
+
+
+async def _answer_bug(_request: Request, _error: Exception) -> JSONResponse:
+    # Starlette sends this from outside of all middleware; it raises the error again, which uvicorn logs.
+    return JSONResponse({"error": "internal server error"}, status_code=500, headers=PROTECTIVE)

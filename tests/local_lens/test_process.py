@@ -51,7 +51,8 @@ def test_it_announces_itself_and_ends_cleanly_on_a_signal(
     assert lens.announcement == f"Primus Lens (local) is listening on http://127.0.0.1:{lens.port}\n"
     post_steps(lens.port, "r", range(1))
     lens.process.send_signal(number)
-    assert lens.process.communicate(timeout=20) == ("", "")
+    output, errors = lens.process.communicate(timeout=20)
+    assert (output, len(errors.splitlines())) == ("", 1)
     assert lens.process.returncode == 0
 
 

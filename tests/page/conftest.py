@@ -30,6 +30,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name for this machine that is not its own, as after DNS rebinding.
+    "--host-resolver-rules=MAP stranger.example 127.0.0.1",
 ]
 
 

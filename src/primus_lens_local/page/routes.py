@@ -33,6 +33,14 @@ Names = Annotated[list[str], Query(default_factory=list)]
 Step = Annotated[int, Query(ge=-(2**31), lt=2**31)]
 
 
+@router.get("/about")
+def read_about(request: Request) -> Response:
+    """Read what the page must say about itself: the right of its session, and why it has no charts."""
+    library = request.app.state.chart_library
+    charts = None if library.problem is None else {"problem": library.problem, "repair": library.repair}
+    return _answer(request, {"session": getattr(request.state, "session", None), "charts_off": charts})
+
+
 @router.get("/workloads")
 def list_workloads(request: Request, engine: EngineOfApp) -> Response:
     """List the workloads, the one with the latest metric first."""

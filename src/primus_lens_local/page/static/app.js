@@ -2,7 +2,8 @@
 
 import { h, ago, empty, isLive, plural } from "./dom.js";
 import { Charts } from "./charts.js";
-import { Live, ask } from "./live.js";
+import { Live, LoggedOutError, ask } from "./live.js";
+import { loginAddress, showLogOut } from "./session.js";
 import { TABS, address, change, readAddress, shownRuns, state } from "./state.js";
 import { frameworkView, mainMetrics, runTable, workloadList } from "./tables.js";
 
@@ -10,6 +11,7 @@ const POLL_MS = 250;
 const SLOW_POLL_MS = 2000;
 const main = document.getElementById("main");
 const status = document.getElementById("status");
+let about = null; // what the server says of this page; null until it answered
 let live = null;
 let view = null; // {element, update, wanted?, destroy?}
 let timer = 0;
@@ -34,7 +36,7 @@ function openWorkload() {
   if (state.tab === "metrics" || state.tab === "system") {
     const charts = new Charts(live, state.tab === "system", poll);
     view = { element: charts.element, wanted: () => charts.wanted(), destroy: () => charts.destroy(),
-      update: ({ changed }) => charts.update(changed) };
+      update: (news) => charts.update(news.changed, news.about.charts_off) };
   } else if (state.tab === "runs") {
     view = { element: h("div"), update: showRuns };
   } else {
@@ -94,12 +96,16 @@ async function poll() {
   let pause = state.workload === null ? SLOW_POLL_MS : POLL_MS;
   const [polled, current] = [view, live];
   try {
+    if (!about) {
+      about = await ask("about");
+      showLogOut(about.session);
+    }
     if (current) {
       const shown = current.runs ? shownRuns(current.runs.filter((run) => run.source === current.source)) : [];
       const news = await current.refresh(view.wanted?.() ?? [], shown);
       if (view === polled) {
         listSources();
-        await view.update({ ...news, isFirst: !polled.isUpdated });
+        await view.update({ ...news, isFirst: !polled.isUpdated, about });
         polled.isUpdated = true;
       }
       if (!current.complete) pause = 0;
@@ -109,7 +115,7 @@ async function poll() {
     say(current);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    status.textContent = error.message;
+    status.replaceChildren(error instanceof LoggedOutError ? h("a", { href: loginAddress() }, error.message) : error.message);
     status.className = "problem";
     pause = SLOW_POLL_MS;
   }

@@ -25,13 +25,16 @@ export function smoothed(xs, ys, smoothing) {
   });
 }
 
+/** Without the library a card shows its newest value, and no picture. */
+export const canDraw = () => typeof uPlot !== "undefined";
+
 export class Card {
   /** `spec`: {title, unit, metrics}; `lines()`: [{metric, run, label, color, dash, alpha, start}] to draw now. */
   constructor(spec, live, lines) {
     Object.assign(this, { spec, live, lines, plot: null, zoom: null, fine: new Map(), shape: "" });
     this.now = h("span", { class: "now" });
     this.reset = h("button", { type: "button", class: "reset", hidden: true, onclick: () => this.zoomTo(null) }, "Reset zoom");
-    this.box = h("div", { class: "plot", role: "img" });
+    this.box = h("div", { class: "plot", role: "img", hidden: !canDraw() });
     this.tooltip = h("div", { class: "tooltip", hidden: true });
     this.element = h("article", { class: "card" },
       h("header", {}, h("h3", { title: spec.title }, spec.title), this.reset, this.now), this.box, this.tooltip);
@@ -55,6 +58,7 @@ export class Card {
   draw() {
     this.drawn = this.lines().map((line) => this.#points(line)).filter((line) => line.xs.length);
     this.#describe();
+    if (!canDraw()) return;
     const tables = this.drawn.map((line) => this.#columns(line));
     const data = tables.length ? uPlot.join(tables) : [[], []];
     const shape = JSON.stringify([this.drawn.map((line, i) => [line.color, line.dash, line.alpha, line.label, tables[i].length]),

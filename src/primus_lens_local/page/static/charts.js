@@ -1,7 +1,7 @@
 // The tabs Metrics and System: a card for each chart in groups, the runs beside them as the legend.
 
 import { h, count, empty, isLive } from "./dom.js";
-import { Card } from "./card.js";
+import { Card, canDraw } from "./card.js";
 import { X_AXES, change, shownRuns, state } from "./state.js";
 
 const COLORS = 10;
@@ -29,8 +29,9 @@ export class Charts {
     this.watching = new IntersectionObserver((entries) => this.#watch(entries), { rootMargin: "200px" });
     this.legend = h("div", { class: "legend" });
     this.groups = h("div", { class: "groups" });
+    this.off = h("div", {});
     const details = h("details", { class: "runs", open: innerWidth > 800 }, h("summary", {}, "Runs"), this.legend);
-    this.element = h("div", {}, this.#controls(), h("div", { class: "split" }, details, this.groups));
+    this.element = h("div", {}, this.off, this.#controls(), h("div", { class: "split" }, details, this.groups));
     this.onTheme = () => this.#drawVisible(() => true);
     addEventListener("themechange", this.onTheme);
   }
@@ -46,8 +47,9 @@ export class Charts {
     return [...new Set([...this.visible].flatMap((card) => card.spec.metrics))];
   }
 
-  /** `changed`: the names of metrics with new values. */
-  update(changed) {
+  /** `changed`: the names of metrics with new values; `chartsOff`: why the server has no chart library, null if it has. */
+  update(changed, chartsOff) {
+    if (!canDraw() && !this.off.firstChild && chartsOff !== undefined) this.off.append(noCharts(chartsOff));
     this.runs = this.live.runs.filter((run) => run.source === this.live.source);
     this.shown = new Set(shownRuns(this.runs));
     this.#layOut();
@@ -182,6 +184,12 @@ export class Charts {
     return empty("No system metrics", "The job sends CPU, memory and GPU figures with every wandb.log call when it is started with:",
       "export PRIMUS_LENS_WANDB_ENHANCE_METRICS=true");
   }
+}
+
+function noCharts(why) {
+  if (!why) return empty("Charts are off", "This browser did not load the chart library. Reload the page; values and tables are right all the same.");
+  return empty("Charts are off", `The server has no chart library that it trusts: ${why.problem}. Values and tables are right all the same. ` +
+    "Install the library again where the server runs, and start the server again:", why.repair);
 }
 
 const groupOf = (name) => (name.includes("/") ? name.slice(0, name.indexOf("/")) || "/" : "metrics");

@@ -1,7 +1,12 @@
 // What the page knows of one workload: its runs, and for every metric that was looked at the blocks of the shown runs.
 // A block is a few consecutive steps (one, for a short run) with mean, lowest and highest value; see series.py.
 
+import { sessionHeaders } from "./session.js";
+
 const FIRST_STEP = -(2 ** 31);
+
+/** The server wants its token (again). */
+export class LoggedOutError extends Error {}
 
 /** Asks the server; parameters may be lists. Throws an Error with a sentence for the user. */
 export async function ask(path, parameters = {}) {
@@ -11,11 +16,11 @@ export async function ask(path, parameters = {}) {
   }
   let answer;
   try {
-    answer = await fetch(`/page/${path}?${query}`);
+    answer = await fetch(`/page/${path}?${query}`, { headers: sessionHeaders() });
   } catch {
     throw new Error("The server does not answer. Trying again …");
   }
-  if (answer.status === 401) throw new Error("This server wants its token: reload the page to give it.");
+  if (answer.status === 401) throw new LoggedOutError("This server wants its token: log in again.");
   if (!answer.ok) throw new Error(`The server answers ${answer.status}. Trying again …`);
   return answer.json();
 }
