@@ -10,14 +10,16 @@ import errno
 import json
 import math
 import os
+import time
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from .. import diagnostics
 from ..identity import Place
+from ..owned_files import OwnedFiles, RefusedError, is_stale
 from ..records import MetricsRecord, Record, Run
 from ..redaction import redact_value
-from .delivery_ledger import DeliveryLedger, is_stale
+from .delivery_ledger import DeliveryLedger
 
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
@@ -27,6 +29,8 @@ _LARGEST_WRITE = 64 * 1024
 # A full disk may have room again.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RETRY_S = 1.0
+_MOST_LOOKS = 5
+_LOOK_AGAIN_S = 0.005
 
 
 def path_of(output_path: str, place: Place) -> str:
@@ -42,12 +46,12 @@ class _Chunk(NamedTuple):
 
 
 class JsonlSink:
-    """Appends to the files below ``output_path``; an unwritable one is one warning, and the job goes on."""
+    """Appends to the files below one folder; an unwritable one is one warning, and the job goes on."""
 
     name = "jsonl"
 
-    def __init__(self, output_path: str, capacity_bytes: float, ledger: DeliveryLedger) -> None:
-        self._output_path = output_path
+    def __init__(self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger) -> None:
+        self._files = files
         self._ledger = ledger
         self._capacity_bytes = capacity_bytes
         self.delivered = 0
@@ -66,11 +70,14 @@ class JsonlSink:
     def accept(self, records: List[Record]) -> None:
         lines: List[bytes] = []
         path, size = "", 0
+        run: Optional[Run] = None
         for record in records:
             assert isinstance(record, MetricsRecord)
             line = encode_line(record)
-            record_path = path_of(self._output_path, record.run.place)
-            self._ledger.introduce(record_path, record.run)
+            record_path = path_of(self._files.root, record.run.place)
+            if record.run is not run:
+                run = record.run
+                self._ledger.introduce(record_path, run)
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
                 self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
                 lines, size = [], 0
@@ -94,10 +101,11 @@ class JsonlSink:
                     return _RETRY_S
                 diagnostics.warn_once(
                     ("jsonl", chunk.path),
-                    "%s is not written: %s. Training goes on without it; check PRIMUS_LENS_WANDB_OUTPUT_PATH=%s",
+                    "%s is not written: %s. Training goes on without it; %s PRIMUS_LENS_WANDB_OUTPUT_PATH=%s",
                     chunk.path,
                     error,
-                    self._output_path,
+                    "use a folder of your own instead of" if isinstance(error, RefusedError) else "check",
+                    self._files.root,
                 )
                 self.dropped += chunk.calls
             else:
@@ -124,12 +132,9 @@ class JsonlSink:
         stale = self._descriptors.pop(path, None)
         if stale is not None:
             os.close(stale)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._descriptors[path] = descriptor
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            # A killed process left half a line.
+        if _ends_in_half_a_line(descriptor):
             self._torn.add(path)
         return descriptor
 
@@ -153,6 +158,16 @@ class JsonlSink:
         # The descriptors stay usable: appends of parent and child do not mix.
         self._unwritten.clear()
         self.delivered = self.rejected = self.dropped = 0
+
+
+def _ends_in_half_a_line(descriptor: int) -> bool:
+    """Whether a killed process left one; what another process is just writing has half a line for a moment, too."""
+    for _ in range(_MOST_LOOKS):
+        size = os.fstat(descriptor).st_size
+        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+            return False
+        time.sleep(_LOOK_AGAIN_S)
+    return True
 
 
 def encode_line(record: MetricsRecord) -> bytes:
