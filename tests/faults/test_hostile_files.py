@@ -6,9 +6,10 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -94,7 +95,7 @@ LEDGER_LINES: dict[str, tuple[Spoil, str]] = {
     "acknowledged bools": (acknowledging("[[true, true]]"), UNREADABLE),
     "acknowledged backwards": (acknowledging("[[2, 0]]"), UNREADABLE),
     "acknowledged 1e400": (acknowledging("[[0, 1e400]]"), UNREADABLE),
-    "acknowledged beyond 64 bits": (acknowledging("[[0, %d]]" % 2**80), UNREADABLE),
+    "acknowledged beyond 64 bits": (acknowledging(f"[[0, {2**80}]]"), UNREADABLE),
     "acknowledged no JSON": (acknowledging("[[0, 1],"), UNREADABLE),
     "ledger nested deep": (in_ledger(DEEP), UNREADABLE),
     "ledger no object": (in_ledger(b"[1]"), UNREADABLE),
@@ -157,12 +158,12 @@ EMPTY: dict[str, tuple[Spoil, str]] = {
     "empty ledger": (lambda mirror: ledger_of(mirror).write_bytes(b"") and None, "does not say whose they are"),
 }
 ALL = {**MIRROR_LINES, **LEDGER_LINES, **KINDS, **EMPTY}
-ARRIVES = {**dict.fromkeys(MIRROR_LINES, {1, 2}), **dict.fromkeys(LEDGER_LINES, {0, 1, 2})}
+ARRIVES = {name: {1, 2} if name in MIRROR_LINES else {0, 1, 2} for name in (*MIRROR_LINES, *LEDGER_LINES)}
 FAILS = {*KINDS, "empty ledger"}
 
 
 def folder_of(name: str) -> str:
-    return "%02d" % (1 + list(ALL).index(name))
+    return f"{1 + list(ALL).index(name):02d}"
 
 
 def part_about(output: str, folder: str) -> str:
@@ -245,19 +246,25 @@ def test_a_named_link_is_followed_to_the_mirror_and_its_own_ledger(trainer: Trai
     assert "nothing was missing" in again.stdout
 
 
-def test_a_tree_too_deep_to_search_costs_only_itself(trainer: Trainer, lens: Lens) -> None:
-    mirrors.write(trainer.directory / "out" / "good", trainer.workload)
+@pytest.fixture
+def deep_tree() -> Iterator[Path]:
+    """Outside of pytest's own folders, because what removes those does not go so deep."""
+    folder = Path(tempfile.mkdtemp())
     here = os.getcwd()
-    os.chdir(trainer.directory / "out")
+    os.chdir(folder)
     try:
         for _ in range(2500):
             os.mkdir("dd")
             os.chdir("dd")
+        yield folder
     finally:
         os.chdir(here)
-    found = sync(trainer, "out")
-    # Deeper than what removes the folders of old test runs can go.
-    subprocess.run(["rm", "-rf", str(trainer.directory / "out" / "dd")], check=True)
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def test_a_tree_too_deep_to_search_costs_only_itself(deep_tree: Path, trainer: Trainer, lens: Lens) -> None:
+    mirrors.write(deep_tree / "good", trainer.workload)
+    found = sync(trainer, str(deep_tree))
     assert found.returncode == 0
     assert "1 folder(s) could not be searched" in found.stdout
     assert lens.scalars(trainer.workload) == mirrors.whole()
