@@ -14,10 +14,8 @@ from ..support.commands import sync
 from ..support.lens import Lens
 from ..support.mirrors import NAME, ledger_of
 from ..support.training import Trainer, Training
-from ..support.users import OTHER, command_as_the_other_user, give_away, needs_root, shared_folder
+from ..support.users import OTHER, command_as_the_other_user, give_away, needs_root
 from ..support.wandb_file import scalars
-
-__all__ = ["shared_folder"]
 
 SCRIPT = """
 import wandb

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
@@ -46,14 +43,3 @@ def give_away(path: Path) -> None:
     """To the other user, with all that is in it."""
     for file in (path, *path.rglob("*")):
         os.chown(file, OTHER, OTHER, follow_symlinks=False)
-
-
-@pytest.fixture
-def shared_folder() -> Iterator[Path]:
-    """Where all users of the machine can write, as in /tmp; pytest's own folders are private."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o1777)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
