@@ -31,12 +31,10 @@ def describe(commands: Any) -> None:
     parser.add_argument(
         "--base-url",
         type=_base_url,
-        help="where Lens is; else PRIMUS_LENS_API_BASE_URL, else the address that the job had",
+        help="where Lens is; else PRIMUS_LENS_API_BASE_URL, else the address that the job had (without a token)",
     )
     parser.add_argument("--workload-uid", help="the workload to deliver to; else the one that the job had")
-    parser.add_argument(
-        "--trust-owner", action="store_true", help="for root: deliver the mirrors of all users, whoever owns them"
-    )
+    parser.add_argument("--trust-owner", action="store_true", help="for root: deliver the mirrors of all users")
     parser.set_defaults(run=run)
 
 
