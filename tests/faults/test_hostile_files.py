@@ -13,6 +13,9 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from primus_lens_wandb_exporter import cli
+from primus_lens_wandb_exporter.commands import delivery
+
 from ..support import mirrors
 from ..support.commands import sync
 from ..support.lens import Lens
@@ -268,3 +271,23 @@ def test_a_tree_too_deep_to_search_costs_only_itself(deep_tree: Path, trainer: T
     assert found.returncode == 0
     assert "1 folder(s) could not be searched" in found.stdout
     assert lens.scalars(trainer.workload) == mirrors.whole()
+
+
+def test_even_an_error_of_our_own_ends_one_mirror_only(
+    tmp_path: Path, lens: Lens, workload: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("1", "2", "3"):
+        mirrors.write(tmp_path / name, f"{workload}-{name}")
+    real = delivery.Delivery.deliver
+
+    def deliver(self: delivery.Delivery) -> None:
+        if "/2/" in self._mirror.path:
+            raise ZeroDivisionError("surprise")
+        real(self)
+
+    monkeypatch.setattr(delivery.Delivery, "deliver", deliver)
+    assert cli.main(["sync", "--base-url", lens.base_url, str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert output.count("internal error: ZeroDivisionError: surprise") == 1
+    assert output.count("3 metrics delivered") == 2
+    assert [len(lens.points(f"{workload}-{name}")) for name in ("1", "2", "3")] == [3, 0, 3]
