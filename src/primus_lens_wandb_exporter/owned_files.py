@@ -9,6 +9,7 @@ import binascii
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from typing import NamedTuple, Optional, Tuple
 
@@ -18,6 +19,8 @@ _FILE_MODE = 0o640
 # O_PATH asks for no permission to list a folder; only Linux has it.
 _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MOST_LOOKS = 5
+_LOOK_AGAIN_S = 0.005
 
 
 class RefusedError(OSError):
@@ -133,6 +136,16 @@ def is_stale(descriptor: int, path: str) -> bool:
         return not os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
         return True
+
+
+def ends_in_half_a_line(descriptor: int) -> bool:
+    """Whether a killed process left one; what another process is just writing has half a line for a moment, too."""
+    for _ in range(_MOST_LOOKS):
+        size = os.fstat(descriptor).st_size
+        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+            return False
+        time.sleep(_LOOK_AGAIN_S)
+    return True
 
 
 def _kind(mode: int) -> str:

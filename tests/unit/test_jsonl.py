@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,28 @@ def test_half_a_line_of_a_killed_process_stays_alone(tmp_path: Path) -> None:
     assert json.loads(whole)["sequence"] == 0
 
 
+def test_half_a_line_in_the_ledger_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a killed process, and of a disk that was full."""
+    from primus_lens_wandb_exporter.sinks import delivery_ledger
+
+    path = tmp_path / "wandb_metrics.jsonl"
+    ledger_path = Path(str(path) + ".delivery")
+    ledger_path.write_text('{"writer": "w", "ackn')
+    ledger = DeliveryLedger("", OwnedFiles(str(tmp_path)))
+    ledger.introduce(str(path), RUN)
+    with monkeypatch.context() as full_disk:
+        real_write = os.write
+        full_disk.setattr(delivery_ledger.os, "write", lambda descriptor, content: real_write(descriptor, content[:20]))
+        with pytest.raises(OSError, match="No space left"):
+            ledger.note(str(path), RUN, [7])
+    ledger.note(str(path), RUN, [7, 8])
+    torn, introduction, torn_too, acknowledged = ledger_path.read_text().splitlines()
+    assert json.loads(introduction)["identity"]["workload_uid"] == "w"
+    assert json.loads(acknowledged)["acknowledged"] == [[7, 8]]
+    assert len(torn) == 21
+    assert len(torn_too) == 20
+
+
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
@@ -143,8 +166,6 @@ def test_a_path_that_cannot_be_written_is_one_warning(
 
 def test_one_write_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk takes part of a write: what follows starts on a line of its own, and nothing is lost."""
-    import os
-
     from primus_lens_wandb_exporter.sinks import jsonl
 
     real_write = os.write

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, List, Set, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 from .. import diagnostics
-from ..owned_files import OwnedFiles, RefusedError, is_stale
+from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import Run
 
 SUFFIX = ".delivery"
@@ -33,6 +33,8 @@ class DeliveryLedger:
         self._files = files
         self._descriptors: Dict[str, int] = {}
         self._introduced: Set[Tuple[str, str]] = set()
+        # Ledgers that end in half a line: the next one must not follow it.
+        self._torn: Set[str] = set()
 
     def introduce(self, mirror_path: str, run: Run) -> None:
         """Notes who the run is, before its first line in the mirror."""
@@ -94,8 +96,14 @@ class DeliveryLedger:
             descriptor = None
         if descriptor is None:
             descriptor = self._descriptors[path] = _open_ledger(self._files, path)
+            if ends_in_half_a_line(descriptor):
+                self._torn.add(path)
+        if path in self._torn:
+            content = b"\n" + content
         if os.write(descriptor, content) < len(content):
+            self._torn.add(path)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn.discard(path)
 
 
 def _without_password(url: str) -> str:
@@ -105,7 +113,7 @@ def _without_password(url: str) -> str:
 
 def _open_ledger(files: OwnedFiles, path: str) -> int:
     """Opens a ledger for appending and shows, by a shared lock, that its writer lives; raises OSError."""
-    descriptor = files.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    descriptor = files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -10,13 +10,12 @@ import errno
 import json
 import math
 import os
-import time
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from .. import diagnostics
 from ..identity import Place
-from ..owned_files import OwnedFiles, RefusedError, is_stale
+from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import MetricsRecord, Record, Run
 from ..redaction import redact_value
 from .delivery_ledger import DeliveryLedger
@@ -29,8 +28,6 @@ _LARGEST_WRITE = 64 * 1024
 # A full disk may have room again.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RETRY_S = 1.0
-_MOST_LOOKS = 5
-_LOOK_AGAIN_S = 0.005
 
 
 def path_of(output_path: str, place: Place) -> str:
@@ -134,7 +131,7 @@ class JsonlSink:
             os.close(stale)
         descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._descriptors[path] = descriptor
-        if _ends_in_half_a_line(descriptor):
+        if ends_in_half_a_line(descriptor):
             self._torn.add(path)
         return descriptor
 
@@ -158,16 +155,6 @@ class JsonlSink:
         # The descriptors stay usable: appends of parent and child do not mix.
         self._unwritten.clear()
         self.delivered = self.rejected = self.dropped = 0
-
-
-def _ends_in_half_a_line(descriptor: int) -> bool:
-    """Whether a killed process left one; what another process is just writing has half a line for a moment, too."""
-    for _ in range(_MOST_LOOKS):
-        size = os.fstat(descriptor).st_size
-        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
-            return False
-        time.sleep(_LOOK_AGAIN_S)
-    return True
 
 
 def encode_line(record: MetricsRecord) -> bytes:
