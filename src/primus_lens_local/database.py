@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,27 @@ def _sqlite(url: URL) -> Engine:
     if path.is_dir():
         raise _unusable(str(path), "it is a directory")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(str(path), f"its folder cannot be created ({error.strerror})") from error
+    _make_private(path)
     engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT_SECONDS}, json_serializer=compact_json)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Keep other users of the machine out of the database; SQLite gives the files beside it the same mode.
+
+    One that only its group can read besides its owner was made so by somebody, and stays.
+    """
+    # SQLite itself says what is wrong with a file that cannot be made, and one of another user is not ours to change.
+    with suppress(OSError):
+        path.touch(mode=0o600)
+        for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+            if file.exists() and file.stat().st_mode & 0o007:
+                file.chmod(0o600)
 
 
 def _postgresql(url: URL) -> Engine:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from . import diagnostics, identity
 from .exporter import Exporter, FlushBudget
+from .owned_files import OwnedFiles
 from .records import Run
 from .settings import Settings
 from .settings import read_settings as read_environment
@@ -68,8 +69,9 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
     acknowledge: Callable[[Run, List[int]], None] = _ignore
     if settings.save_local and settings.output_path:
         output_path = settings.output_path
-        ledger = DeliveryLedger(settings.base_url)
-        sinks.append(JsonlSink(output_path, capacity, ledger))
+        files = OwnedFiles(output_path)
+        ledger = DeliveryLedger(settings.base_url, files)
+        sinks.append(JsonlSink(files, capacity, ledger))
 
         def acknowledge(run: Run, sequences: List[int]) -> None:
             ledger.acknowledge(path_of(output_path, run.place), run, sequences)

@@ -135,7 +135,8 @@ def parse_base_url(text: str) -> str:
     """The address of a Lens API, without a slash at its end; raises ValueError that says what is wrong."""
     try:
         parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        # urlsplit itself leaves out tabs and line ends, wherever they stand.
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable() and " " not in text
         parts.port  # noqa: B018 - reading it is what validates it
     except ValueError:
         valid = False

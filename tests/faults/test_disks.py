@@ -10,6 +10,8 @@ from typing import Iterator
 
 import pytest
 
+from ..support import mirrors
+from ..support.commands import sync
 from ..support.lens import Lens
 from ..support.training import Trainer
 from ..support.wandb_file import scalars
@@ -85,3 +87,16 @@ def test_a_read_only_disk_costs_the_mirror_only(small_disk: Path, trainer: Train
     (line,) = [line for line in training.stderr.splitlines() if "Primus Lens" in line]
     assert "Read-only file system" in line
     assert str(small_disk) in line
+
+
+def test_a_mirror_on_a_read_only_snapshot_is_delivered_and_said_not_to_be_noted(
+    small_disk: Path, trainer: Trainer, lens: Lens
+) -> None:
+    mirrors.write(small_disk, trainer.workload)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    found = sync(trainer, str(small_disk))
+    assert found.returncode == 0, found.stdout
+    assert "3 metrics delivered" in found.stdout
+    assert "3 of them could not be noted as delivered: [Errno 30] Read-only file system" in found.stdout
+    assert found.stderr == ""
+    assert lens.scalars(trainer.workload) == mirrors.whole()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support import faults
+from ..support import faults, mirrors
 from ..support.commands import sync
 from ..support.faults import FaultyLens
 from ..support.lens import Lens
@@ -93,7 +93,7 @@ def test_after_a_kill_everything_in_the_mirror_arrives(faulty: FaultyLens, fault
 
     found = sync(faulty_trainer, str(mirror))
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "1 torn line" in found.stdout
+    assert "1 torn or unreadable line" in found.stdout
     lines = [json.loads(line) for line in mirror.read_text().splitlines()[:-1]]
     expected = {
         (line["step"], name): float(value)
@@ -222,3 +222,18 @@ def test_a_malformed_address_is_wrong_usage(trainer: Trainer) -> None:
     found = sync(trainer, "--base-url", "lens:8080", str(trainer.directory))
     assert found.returncode == 2
     assert "'lens:8080'" in found.stderr
+
+
+def test_hundreds_of_mirrors_need_few_open_files(trainer: Trainer, lens: Lens) -> None:
+    """A job of 1,024 ranks leaves 1,024 mirrors, and a process may open no more files than that."""
+    for number in range(60):
+        run = {"run_id": f"r{number}"}
+        mirror = mirrors.write(trainer.directory / "out" / f"node_{number}", trainer.workload)
+        mirror.write_bytes(mirrors.lines(mirrors.call(number, **run)))
+        mirrors.ledger_of(mirror).write_bytes(mirrors.lines(mirrors.introduction(trainer.workload, **run)))
+    launcher = trainer.directory / "limited"
+    launcher.write_text(f'#!/bin/sh\nulimit -n 40\nexec {trainer.python} "$@"\n')
+    launcher.chmod(0o755)
+    found = sync(Trainer(str(launcher), trainer.directory, trainer.base_url, trainer.workload), "out")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert lens.scalars(trainer.workload) == mirrors.whole(60)

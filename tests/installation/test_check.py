@@ -240,6 +240,14 @@ def test_output_path_below_a_file_is_a_warning(installed: PythonEnvironment, tmp
     assert "PRIMUS_LENS_WANDB_OUTPUT_PATH" in next_step_after(result, "cannot be written: %s" % (tmp_path / "file"))
 
 
+def test_a_file_that_a_job_would_refuse_is_a_warning(installed: PythonEnvironment, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "node_0"
+    folder.parent.mkdir()
+    folder.symlink_to(tmp_path)
+    result = installed.cli("check", PRIMUS_LENS_WANDB_OUTPUT_PATH=tmp_path / "out")
+    assert "PRIMUS_LENS_WANDB_OUTPUT_PATH" in next_step_after(result, f"{folder} is a symbolic link, not a folder")
+
+
 def test_both_ways_off_is_a_warning(installed: PythonEnvironment) -> None:
     result = installed.cli("check", PRIMUS_LENS_WANDB_API_REPORTING="no")
     assert "! nothing is recorded anywhere" in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,17 @@ import pytest
 
 from primus_lens_wandb_exporter import diagnostics
 from primus_lens_wandb_exporter.identity import Identity, Place
+from primus_lens_wandb_exporter.owned_files import OwnedFiles
 from primus_lens_wandb_exporter.records import MetricsRecord, Run
 from primus_lens_wandb_exporter.sinks.delivery_ledger import DeliveryLedger
 from primus_lens_wandb_exporter.sinks.jsonl import JsonlSink, encode_line, path_of
 
 RUN = Run("r1", Identity("w"), Place(node_rank=1, local_rank=2), "writer")
+
+
+def sink_at(directory: Path) -> JsonlSink:
+    files = OwnedFiles(str(directory))
+    return JsonlSink(files, 1e6, DeliveryLedger("", files))
 
 
 def record(sequence: int, data: dict[str, Any], step: int | None = 0) -> MetricsRecord:
@@ -61,7 +68,7 @@ def test_any_name_is_one_line(name: str) -> None:
 
 def test_directories_are_made_and_files_appended_to(tmp_path: Path) -> None:
     for sequence in range(2):
-        sink = JsonlSink(str(tmp_path / "deep" / "er"), 1e6, DeliveryLedger(""))
+        sink = sink_at(tmp_path / "deep" / "er")
         sink.accept([record(sequence, {"a": 1})])
         assert sink.work(urgent=False) is None
         assert (sink.delivered, sink.pending()) == (1, 0)
@@ -70,7 +77,7 @@ def test_directories_are_made_and_files_appended_to(tmp_path: Path) -> None:
 
 
 def test_a_mirror_that_somebody_removed_is_begun_anew(tmp_path: Path) -> None:
-    sink = JsonlSink(str(tmp_path / "out"), 1e6, DeliveryLedger(""))
+    sink = sink_at(tmp_path / "out")
     for sequence in range(2):
         sink.accept([record(sequence, {"a": 1})])
         sink.work(urgent=False)
@@ -84,12 +91,34 @@ def test_half_a_line_of_a_killed_process_stays_alone(tmp_path: Path) -> None:
     path = Path(path_of(str(tmp_path), RUN.place))
     path.parent.mkdir(parents=True)
     path.write_text('{"timestamp": 1, "da')
-    sink = JsonlSink(str(tmp_path), 1e6, DeliveryLedger(""))
+    sink = sink_at(tmp_path)
     sink.accept([record(0, {"a": 1})])
     sink.work(urgent=False)
     torn, whole = path.read_text().splitlines()
     assert torn == '{"timestamp": 1, "da'
     assert json.loads(whole)["sequence"] == 0
+
+
+def test_half_a_line_in_the_ledger_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a killed process, and of a disk that was full."""
+    from primus_lens_wandb_exporter.sinks import delivery_ledger
+
+    path = tmp_path / "wandb_metrics.jsonl"
+    ledger_path = Path(str(path) + ".delivery")
+    ledger_path.write_text('{"writer": "w", "ackn')
+    ledger = DeliveryLedger("", OwnedFiles(str(tmp_path)))
+    ledger.introduce(str(path), RUN)
+    with monkeypatch.context() as full_disk:
+        real_write = os.write
+        full_disk.setattr(delivery_ledger.os, "write", lambda descriptor, content: real_write(descriptor, content[:20]))
+        with pytest.raises(OSError, match="No space left"):
+            ledger.note(str(path), RUN, [7])
+    ledger.note(str(path), RUN, [7, 8])
+    torn, introduction, torn_too, acknowledged = ledger_path.read_text().splitlines()
+    assert json.loads(introduction)["identity"]["workload_uid"] == "w"
+    assert json.loads(acknowledged)["acknowledged"] == [[7, 8]]
+    assert len(torn) == 21
+    assert len(torn_too) == 20
 
 
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
@@ -100,8 +129,10 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
         from primus_lens_wandb_exporter.records import MetricsRecord, Run
         from primus_lens_wandb_exporter.sinks.delivery_ledger import DeliveryLedger
         from primus_lens_wandb_exporter.sinks.jsonl import JsonlSink
+        from primus_lens_wandb_exporter.owned_files import OwnedFiles
         run = Run("r", Identity("w"), Place(1, 0, 2), sys.argv[2])
-        sink = JsonlSink(sys.argv[1], 1e9, DeliveryLedger(""))
+        files = OwnedFiles(sys.argv[1])
+        sink = JsonlSink(files, 1e9, DeliveryLedger("", files))
         for batch in range(100):
             sink.accept([
                 MetricsRecord(run, batch * 20 + i, i, 1.0, {}, {"x" * (i * 97 % 400): "y" * 300}) for i in range(20)
@@ -124,7 +155,7 @@ def test_a_path_that_cannot_be_written_is_one_warning(
 ) -> None:
     monkeypatch.setattr(diagnostics, "_seen", {})
     (tmp_path / "file").write_text("")
-    sink = JsonlSink(str(tmp_path / "file"), 1e6, DeliveryLedger(""))
+    sink = sink_at(tmp_path / "file")
     for sequence in range(3):
         sink.accept([record(sequence, {"a": 1})])
         sink.work(urgent=False)
@@ -135,8 +166,6 @@ def test_a_path_that_cannot_be_written_is_one_warning(
 
 def test_one_write_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk takes part of a write: what follows starts on a line of its own, and nothing is lost."""
-    import os
-
     from primus_lens_wandb_exporter.sinks import jsonl
 
     real_write = os.write
@@ -146,7 +175,7 @@ def test_one_write_may_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return real_write(descriptor, content[: next(budgets, len(content))])
 
     monkeypatch.setattr(jsonl.os, "write", short_write)
-    sink = JsonlSink(str(tmp_path), 1e6, DeliveryLedger(""))
+    sink = sink_at(tmp_path)
     sink.accept([record(sequence, {"a": 1}) for sequence in range(5)])
     sink.work(urgent=False)
     whole = []

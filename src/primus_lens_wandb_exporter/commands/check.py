@@ -9,6 +9,7 @@ from typing import Any, List
 
 from .. import __version__, identity, installation, settings
 from ..installation import CURRENT, OUTDATED, STARTUP_FILES, Probe
+from ..owned_files import OwnedFiles
 from ..redaction import EXTRA_KEYS_VARIABLE
 from ..sinks import jsonl
 from .environment import Environment, read_environment
@@ -244,11 +245,12 @@ def _report_file(report: Report, values: settings.Settings, place: identity.Plac
     if values.output_path is None:
         report.good("file: none, because PRIMUS_LENS_WANDB_OUTPUT_PATH is not set")
         return
-    path = jsonl.path_of(os.path.abspath(values.output_path), place)
+    root = os.path.abspath(values.output_path)
+    path = jsonl.path_of(root, place)
     if not values.save_local:
         report.good("file: none, because PRIMUS_LENS_WANDB_SAVE_LOCAL is false")
         return
-    problem = _why_not_writable(path)
+    problem = _why_not_writable(root, path)
     if problem:
         report.warning(
             "file: %s cannot be written: %s" % (path, problem),
@@ -258,11 +260,15 @@ def _report_file(report: Report, values: settings.Settings, place: identity.Plac
         report.good("file: %s can be written" % path)
 
 
-def _why_not_writable(path: str) -> str:
+def _why_not_writable(root: str, path: str) -> str:
     """Tries it and leaves nothing behind; an empty string when all is well."""
-    if os.path.exists(path):
-        return "" if os.path.isfile(path) and os.access(path, os.W_OK) else "it is there, but not a writable file"
-    folder = os.path.dirname(path)
+    try:
+        os.close(OwnedFiles(root).open(path, os.O_RDWR))
+        return ""
+    except (FileNotFoundError, NotADirectoryError):
+        folder = os.path.dirname(path)
+    except OSError as error:
+        return str(error)
     while not os.path.lexists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
     try:

@@ -1,70 +1,59 @@
-"""Reads a mirror and its ledger: which logged metrics has Lens not acknowledged?"""
+"""Reads a mirror: which of the logged metrics has Lens not acknowledged?"""
 
-import bisect
 import fcntl
-import json
 import os
 import socket
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..identity import Identity, Place
+from ..owned_files import OwnedFiles
 from ..records import MetricsRecord, Number, Run, convert
-from ..sinks.delivery_ledger import merge_ranges, path_of_ledger
+from ..sinks.delivery_ledger import path_of_ledger
 from ..sinks.jsonl import FILE_NAME, MARKER
+from .json_lines import is_count, is_id, read_objects
+from .ledger import Ledger, WriterKey
 
-WriterKey = Tuple[str, str]
-
-
-def find_mirrors(path: str) -> List[str]:
-    """The mirror files at or below a path, in order of their names."""
-    if os.path.isfile(path):
-        return [path]
-    found = []
-    for directory, _, names in os.walk(path):
-        if FILE_NAME in names:
-            found.append(os.path.join(directory, FILE_NAME))
-    return sorted(found)
+# The year 10000: Lens cannot write a later time.
+_END_OF_TIME_S = 253402300800
+# What 64 bits can hold. Lens itself stores less, which is no reason to call a line torn.
+_LARGEST_STEP = 2**63 - 1
 
 
-class Introduction(NamedTuple):
-    """Who a run was, by the process that wrote it."""
+def find_mirrors(root: str) -> "Tuple[List[str], List[OSError]]":
+    """The mirrors below a folder, in order of their names, and why some folders could not be searched.
 
-    identity: Identity
-    base_url: str
-    host: str = ""
-    pid: int = 0
-
-
-class Ledger:
-    """What the ledger of a mirror says."""
-
-    def __init__(self, mirror_path: str) -> None:
-        self.introductions: Dict[WriterKey, Introduction] = {}
-        self._ranges: Dict[WriterKey, List[List[int]]] = {}
-        acknowledged: Dict[WriterKey, List[List[int]]] = {}
-        for line in _read_lines(path_of_ledger(mirror_path)):
-            key = (str(line.get("writer")), str(line.get("run_id")))
-            if "acknowledged" in line:
-                acknowledged.setdefault(key, []).extend(line["acknowledged"])
-            elif "identity" in line:
-                known = {name: line["identity"].get(name, "") for name in Identity._fields}
-                self.introductions[key] = Introduction(
-                    Identity(**known), line.get("base_url", ""), line.get("host", ""), line.get("pid", 0)
-                )
-        for key, ranges in acknowledged.items():
-            self._ranges[key] = merge_ranges(ranges)
-
-    def has(self, key: WriterKey, sequence: int) -> bool:
-        """Whether Lens has acknowledged a call."""
-        ranges = self._ranges.get(key, [])
-        index = bisect.bisect_right(ranges, [sequence, float("inf")]) - 1
-        return index >= 0 and ranges[index][0] <= sequence <= ranges[index][1]
+    Whatever has a mirror's name is found, also what cannot be one. Links are not followed.
+    """
+    found: List[str] = []
+    failures: List[OSError] = []
+    folders = [root]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.name == FILE_NAME:
+                        found.append(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError as error:
+            failures.append(error)
+    return sorted(found), failures
 
 
-def is_being_written(mirror_path: str) -> bool:
+def read_ledger(files: OwnedFiles, mirror_path: str) -> Ledger:
+    """Raises OSError for a ledger that is there and cannot be read: what Lens has is not known then."""
+    try:
+        descriptor = files.open(path_of_ledger(mirror_path), os.O_RDONLY)
+    except FileNotFoundError:
+        return Ledger()
+    with os.fdopen(descriptor, "rb") as file:
+        return Ledger(file)
+
+
+def is_being_written(files: OwnedFiles, mirror_path: str) -> bool:
     """Whether a process still holds its lock on the ledger; False where locks are not supported."""
     try:
-        descriptor = os.open(path_of_ledger(mirror_path), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = files.open(path_of_ledger(mirror_path), os.O_RDWR)
     except OSError:
         return False
     try:
@@ -79,30 +68,34 @@ def is_being_written(mirror_path: str) -> bool:
 
 
 def _is_running(pid: int) -> bool:
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
         return True
-    return pid > 0
+    return True
 
 
 class Mirror:
     """One mirror file and what of it is missing in Lens."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, file: BinaryIO, files: OwnedFiles) -> None:
         self.path = path
-        self.ledger = Ledger(path)
+        self._file = file
+        self.ledger = read_ledger(files, path)
         self.torn_lines = 0
         self.left_to_the_job = 0
-        self._somebody_writes = is_being_written(path)
+        self._somebody_writes = is_being_written(files, path)
 
     def missing(self) -> Iterator[MetricsRecord]:
         """The calls of which Lens misses something, with just the metrics to send, in the order of the file.
 
         A name logged again in its step counts with its last value only: sending an older one would overwrite it.
         """
+        self.torn_lines = self.left_to_the_job = 0
         open_steps: Dict[WriterKey, List[MetricsRecord]] = {}
         for record in self._records():
             key = (record.run.writer, record.run.run_id)
@@ -138,41 +131,29 @@ class Mirror:
         return introduction.host != socket.gethostname() or _is_running(introduction.pid)
 
     def _records(self) -> Iterator[MetricsRecord]:
-        for line in _read_lines(self.path, self):
-            record = self._to_record(line)
+        self._file.seek(0)
+        for line in read_objects(self._file):
+            record = self._to_record(line) if line is not None else None
             if record is None:
                 self.torn_lines += 1
             elif record.step is not None and record.metrics:
                 yield record
 
     def _to_record(self, line: Dict[str, Any]) -> Optional[MetricsRecord]:
-        try:
-            data = {name: value for name, value in line["data"].items() if name != MARKER}
-            key = (str(line["writer"]), str(line["run_id"]))
-            introduction = self.ledger.introductions.get(key)
-            identity = introduction.identity if introduction else Identity()
-            run = Run(run_id=key[1], identity=identity, place=Place(), writer=key[0])
-            metrics, _ = convert(data)
-            step = None if line["step"] is None else int(line["step"])
-            return MetricsRecord(run, int(line["sequence"]), step, float(line["timestamp"]), metrics, data)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        """The call that a line notes; None for what the exporter did not write, and Lens would not take."""
+        get: Callable[[str], Any] = line.get
+        writer, run_id, sequence = get("writer"), get("run_id"), get("sequence")
+        step, timestamp, data = get("step"), get("timestamp"), get("data")
+        if not (is_id(writer) and is_id(run_id) and is_count(sequence) and isinstance(data, dict)):
             return None
-
-
-def _read_lines(path: str, mirror: Optional[Mirror] = None) -> Iterator[Dict[str, Any]]:
-    """The JSON objects of a file, line by line; half lines of killed processes are counted and passed over."""
-    if not os.path.exists(path):
-        return
-    with open(path, "rb") as file:
-        for raw in file:
-            if not raw.strip():
-                continue
-            try:
-                line = json.loads(raw.decode("utf-8"))
-                if not raw.endswith(b"\n") or not isinstance(line, dict):
-                    raise ValueError
-            except ValueError:
-                if mirror is not None:
-                    mirror.torn_lines += 1
-                continue
-            yield line
+        if type(timestamp) not in (int, float) or not 0 <= timestamp < _END_OF_TIME_S:
+            return None
+        if step is not None and not (type(step) is int and abs(step) <= _LARGEST_STEP):
+            return None
+        introduction = self.ledger.introductions.get((writer, run_id))
+        identity = introduction.identity if introduction else Identity()
+        # Names are flat in the mirror: an object in it describes what is no number.
+        values = {name: value for name, value in data.items() if name != MARKER and not isinstance(value, dict)}
+        metrics, _ = convert(values)
+        run = Run(run_id=run_id, identity=identity, place=Place(), writer=writer)
+        return MetricsRecord(run, sequence, step, float(timestamp), metrics, values)

@@ -6,6 +6,7 @@ ranges of sequence numbers in the mirror that Lens has taken, ``[[first, last], 
 here lives, it holds a shared lock on the file.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any, Dict, Iterable, List, Set, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 from .. import diagnostics
+from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import Run
 
 SUFFIX = ".delivery"
@@ -26,10 +28,13 @@ def path_of_ledger(mirror_path: str) -> str:
 class DeliveryLedger:
     """Appends to the ledgers of one process. A ledger that cannot be written is one warning: delivery goes on."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, files: OwnedFiles) -> None:
         self._base_url = _without_password(base_url)
+        self._files = files
         self._descriptors: Dict[str, int] = {}
         self._introduced: Set[Tuple[str, str]] = set()
+        # Ledgers that end in half a line: the next one must not follow it.
+        self._torn: Set[str] = set()
 
     def introduce(self, mirror_path: str, run: Run) -> None:
         """Notes who the run is, before its first line in the mirror."""
@@ -44,48 +49,61 @@ class DeliveryLedger:
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
-        if self._append(mirror_path, line):
+        try:
+            self._append(mirror_path, line)
             self._introduced.add(key)
+        except OSError as error:
+            self._warn(mirror_path, error)
 
     def acknowledge(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
         """Notes that Lens has taken these calls."""
-        if not sequences:
-            return
-        line = {"writer": run.writer, "run_id": run.run_id, "acknowledged": merge_ranges([n, n] for n in sequences)}
-        self._append(mirror_path, line)
+        try:
+            self.note(mirror_path, run, sequences)
+        except OSError as error:
+            self._warn(mirror_path, error)
+
+    def note(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
+        """As `acknowledge`, but raises OSError when it cannot be written."""
+        if sequences:
+            ranges = merge_ranges([n, n] for n in sequences)
+            self._append(mirror_path, {"writer": run.writer, "run_id": run.run_id, "acknowledged": ranges})
+
+    def close(self) -> None:
+        """Gives up the files and the locks on them."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def _warn(self, mirror_path: str, error: OSError) -> None:
+        path = path_of_ledger(mirror_path)
+        # Where the mirror cannot be written either, the mirror says so.
+        if path in self._descriptors or (isinstance(error, RefusedError) and error.path == path):
+            diagnostics.warn_once(
+                ("ledger", path), "%s is not written: %s; a later sync may deliver some metrics again", path, error
+            )
 
     def _is_stale(self, mirror_path: str) -> bool:
         path = path_of_ledger(mirror_path)
         descriptor = self._descriptors.get(path)
         return descriptor is not None and is_stale(descriptor, path)
 
-    def _append(self, mirror_path: str, line: Dict[str, Any]) -> bool:
+    def _append(self, mirror_path: str, line: Dict[str, Any]) -> None:
         path = path_of_ledger(mirror_path)
         content = json.dumps(line).encode("ascii") + b"\n"
-        try:
-            descriptor = self._descriptors.get(path)
-            if descriptor is not None and is_stale(descriptor, path):
-                del self._descriptors[path]
-                os.close(descriptor)
-                descriptor = None
-            if descriptor is None:
-                descriptor = self._descriptors[path] = open_ledger(path)
-            return os.write(descriptor, content) == len(content)
-        except OSError as error:
-            # Where the mirror cannot be written either, the mirror says so.
-            if path in self._descriptors:
-                diagnostics.warn_once(
-                    ("ledger", path), "%s is not written: %s; a later sync may deliver some metrics again", path, error
-                )
-            return False
-
-
-def is_stale(descriptor: int, path: str) -> bool:
-    """Whether the path is no longer the file that was opened: somebody removed or replaced it."""
-    try:
-        return not os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except OSError:
-        return True
+        descriptor = self._descriptors.get(path)
+        if descriptor is not None and is_stale(descriptor, path):
+            del self._descriptors[path]
+            os.close(descriptor)
+            descriptor = None
+        if descriptor is None:
+            descriptor = self._descriptors[path] = _open_ledger(self._files, path)
+            if ends_in_half_a_line(descriptor):
+                self._torn.add(path)
+        if path in self._torn:
+            content = b"\n" + content
+        if os.write(descriptor, content) < len(content):
+            self._torn.add(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn.discard(path)
 
 
 def _without_password(url: str) -> str:
@@ -93,10 +111,9 @@ def _without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def open_ledger(path: str) -> int:
+def _open_ledger(files: OwnedFiles, path: str) -> int:
     """Opens a ledger for appending and shows, by a shared lock, that its writer lives; raises OSError."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    descriptor = files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

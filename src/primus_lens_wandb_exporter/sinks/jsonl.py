@@ -15,9 +15,10 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
 from .. import diagnostics
 from ..identity import Place
+from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import MetricsRecord, Record, Run
 from ..redaction import redact_value
-from .delivery_ledger import DeliveryLedger, is_stale
+from .delivery_ledger import DeliveryLedger
 
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
@@ -42,12 +43,12 @@ class _Chunk(NamedTuple):
 
 
 class JsonlSink:
-    """Appends to the files below ``output_path``; an unwritable one is one warning, and the job goes on."""
+    """Appends to the files below one folder; an unwritable one is one warning, and the job goes on."""
 
     name = "jsonl"
 
-    def __init__(self, output_path: str, capacity_bytes: float, ledger: DeliveryLedger) -> None:
-        self._output_path = output_path
+    def __init__(self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger) -> None:
+        self._files = files
         self._ledger = ledger
         self._capacity_bytes = capacity_bytes
         self.delivered = 0
@@ -66,11 +67,14 @@ class JsonlSink:
     def accept(self, records: List[Record]) -> None:
         lines: List[bytes] = []
         path, size = "", 0
+        run: Optional[Run] = None
         for record in records:
             assert isinstance(record, MetricsRecord)
             line = encode_line(record)
-            record_path = path_of(self._output_path, record.run.place)
-            self._ledger.introduce(record_path, record.run)
+            record_path = path_of(self._files.root, record.run.place)
+            if record.run is not run:
+                run = record.run
+                self._ledger.introduce(record_path, run)
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
                 self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
                 lines, size = [], 0
@@ -94,10 +98,11 @@ class JsonlSink:
                     return _RETRY_S
                 diagnostics.warn_once(
                     ("jsonl", chunk.path),
-                    "%s is not written: %s. Training goes on without it; check PRIMUS_LENS_WANDB_OUTPUT_PATH=%s",
+                    "%s is not written: %s. Training goes on without it; %s PRIMUS_LENS_WANDB_OUTPUT_PATH=%s",
                     chunk.path,
                     error,
-                    self._output_path,
+                    "use a folder of your own instead of" if isinstance(error, RefusedError) else "check",
+                    self._files.root,
                 )
                 self.dropped += chunk.calls
             else:
@@ -124,12 +129,9 @@ class JsonlSink:
         stale = self._descriptors.pop(path, None)
         if stale is not None:
             os.close(stale)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._descriptors[path] = descriptor
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            # A killed process left half a line.
+        if ends_in_half_a_line(descriptor):
             self._torn.add(path)
         return descriptor
 

@@ -1,0 +1,94 @@
+"""Reads the ledger of a mirror: who its runs were, and what Lens has acknowledged of them."""
+
+import bisect
+from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+
+from .. import settings
+from ..identity import Identity
+from ..sinks.delivery_ledger import merge_ranges
+from .json_lines import is_count, is_id, read_objects
+
+WriterKey = Tuple[str, str]
+
+_LONGEST_TEXT = 2000
+_LARGEST_PID = 2**31 - 1
+
+
+class Introduction(NamedTuple):
+    """Who a run was, by the process that wrote it; an empty address, an empty host or pid 0 where it does not tell."""
+
+    identity: Identity
+    base_url: str
+    host: str = ""
+    pid: int = 0
+
+
+class Ledger:
+    """What the ledger of a mirror says; without a file, nothing."""
+
+    def __init__(self, file: Optional[BinaryIO] = None) -> None:
+        self.introductions: Dict[WriterKey, Introduction] = {}
+        self.unreadable_lines = 0
+        # What introductions give for an address and is none.
+        self.malformed_addresses: List[str] = []
+        self._ranges: Dict[WriterKey, List[List[int]]] = {}
+        for line in read_objects(file) if file is not None else ():
+            if line is None or not self._take(line):
+                self.unreadable_lines += 1
+        for key, ranges in self._ranges.items():
+            self._ranges[key] = merge_ranges(ranges)
+
+    def has(self, key: WriterKey, sequence: int) -> bool:
+        """Whether Lens has acknowledged a call."""
+        ranges = self._ranges.get(key, [])
+        index = bisect.bisect_right(ranges, [sequence, float("inf")]) - 1
+        return index >= 0 and ranges[index][0] <= sequence <= ranges[index][1]
+
+    def _take(self, line: Dict[str, Any]) -> bool:
+        """Takes over what a line says, wholly or not at all."""
+        key: Any = (line.get("writer"), line.get("run_id"))
+        if not all(map(is_id, key)):
+            return False
+        if "acknowledged" in line:
+            ranges = line["acknowledged"]
+            if not (isinstance(ranges, list) and all(map(_is_range, ranges))):
+                return False
+            self._ranges.setdefault(key, []).extend(ranges)
+            return True
+        introduction = self._read_introduction(line)
+        if introduction is None:
+            return False
+        # The first one is the run's own: whoever appends another must not change where its metrics go.
+        self.introductions.setdefault(key, introduction)
+        return True
+
+    def _read_introduction(self, line: Dict[str, Any]) -> Optional[Introduction]:
+        identity = line.get("identity")
+        if not isinstance(identity, dict):
+            return None
+        ids = [identity.get(name, "") for name in Identity._fields]
+        if not all(is_id(value, may_be_empty=True) for value in ids):
+            return None
+        host, pid = line.get("host"), line.get("pid")
+        return Introduction(
+            Identity(*ids),
+            self._read_address(line.get("base_url", "")),
+            host if isinstance(host, str) else "",
+            pid if type(pid) is int and 0 < pid <= _LARGEST_PID else 0,
+        )
+
+    def _read_address(self, text: Any) -> str:
+        if text == "":
+            return ""
+        try:
+            if not isinstance(text, str) or len(text) > _LONGEST_TEXT:
+                raise ValueError
+            return settings.parse_base_url(text)
+        except ValueError:
+            self.malformed_addresses.append(str(text)[:_LONGEST_TEXT])
+            return ""
+
+
+def _is_range(value: Any) -> bool:
+    """Whether these are the first and the last of some sequence numbers."""
+    return isinstance(value, list) and len(value) == 2 and all(map(is_count, value)) and value[0] <= value[1]

@@ -1,0 +1,49 @@
+"""Where `sync` sends to, and who gets the token.
+
+The user names an address on the command line or in the environment, or means the default. One that only a file names
+may be anybody's: it gets no token.
+"""
+
+import os
+from typing import Dict, NamedTuple, Optional, Set
+
+from .. import settings
+from ..sinks.lens_client import LensClient
+
+_VARIABLE = "PRIMUS_LENS_API_BASE_URL"
+
+
+class Target(NamedTuple):
+    """An address and who named it; without ``is_users`` only a file did."""
+
+    address: str
+    named_by: str
+    is_users: bool = True
+
+
+class Targets:
+    """The addresses of one command, with one client for each."""
+
+    def __init__(self, base_url: Optional[str]) -> None:
+        current = settings.read_settings()
+        self._token = current.api_token
+        self._named: Optional[Target] = None
+        if base_url:
+            self._named = Target(base_url, "--base-url")
+        elif os.environ.get(_VARIABLE, "").strip():
+            self._named = Target(current.base_url, _VARIABLE)
+        self._clients: Dict[Target, LensClient] = {}
+        # Those for which some mirror has waited in vain: the others behind it do not wait again.
+        self.given_up: Set[Target] = set()
+
+    def choose(self, address_in_file: str) -> Target:
+        if self._named is not None:
+            return self._named
+        if address_in_file in ("", settings.DEFAULT_BASE_URL):
+            return Target(settings.DEFAULT_BASE_URL, "the default")
+        return Target(address_in_file, "the file", is_users=False)
+
+    def client(self, target: Target) -> LensClient:
+        if target not in self._clients:
+            self._clients[target] = LensClient(target.address, self._token if target.is_users else "")
+        return self._clients[target]
