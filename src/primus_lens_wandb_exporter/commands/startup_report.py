@@ -43,7 +43,7 @@ def _report_startup_file(report: Report, file: StartupFile) -> None:
     if file.state == CURRENT:
         report.good("%s sha256:%s" % (name, file.sha256))
     elif not file.sha256:
-        report.warning("%s cannot be read" % file.path, "let every user read it, or " + install_step())
+        report.warning("%s cannot be read" % file.path, "let every user read it", install_step())
     else:
         report.warning(
             "%s sha256:%s is not the one of version %s, which is sha256:%s"
