@@ -175,6 +175,19 @@ class TestInstallHook:
         remove_startup_files(installed)
         assert installed.run(lone_file, "check").returncode == 1
 
+    @pytest.mark.parametrize("flags", [[], ["-I"]])
+    def test_nothing_beside_the_lone_file_runs(
+        self, installed: PythonEnvironment, lone_file: Path, flags: list[str]
+    ) -> None:
+        witness = lone_file.parent / "was-run"
+        for name in ("argparse", "importlib", "os", "shlex", "subprocess", "tempfile", "pip", "json", "site", "wandb"):
+            (lone_file.parent / f"{name}.py").write_text(f"open({str(witness)!r}, 'a').write({name!r})\n")
+        for action in ("check", "install", "uninstall"):
+            result = installed.run(*flags, lone_file.name, action, cwd=lone_file.parent)
+            assert result.returncode == 0, result.stdout + result.stderr
+        assert not witness.exists(), witness.read_text()
+        assert installed.leftovers() == []
+
     def test_install_writes_missing_startup_files(self, installed: PythonEnvironment, lone_file: Path) -> None:
         remove_startup_files(installed)
         result = installed.run(lone_file, "install")
