@@ -59,7 +59,7 @@ def start_up(lens: Lens, rounds: int) -> None:
             cpu_ms("pass", variant, **variables)
         print(f"Python start-up, `python -c pass`, {title} (ms of CPU)")
         found = alternate(functools.partial(cpu_ms, "pass", **variables), rounds * 20, STARTUP_VARIANTS)
-        show(found, added_to="bare", ratio_to="peer")
+        show(found, added_to="bare")
         dearer = statistics.median(ours - empty for ours, empty in zip(found["ours"], found["empty"]))
         print(f"  ours beyond an empty module, pair by pair: {dearer:+.2f}\n")
     print("`import wandb` (ms)")
