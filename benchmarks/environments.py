@@ -38,7 +38,8 @@ def prepare() -> None:
                 (site_packages_of(variant) / "primus_lens_wandb_hook.pth").write_text(PEER_START_UP)
             (DIRECTORY / variant / "ready").touch()
     shutil.copy(ROOT / "primus_lens_wandb_hook.pth", site_packages_of("empty"))
-    (site_packages_of("empty") / "primus_lens_wandb_startup.py").write_text("")
+    (site_packages_of("empty") / "primus_lens_wandb_startup").mkdir(exist_ok=True)
+    (site_packages_of("empty") / "primus_lens_wandb_startup" / "__init__.py").write_text("")
     with tempfile.TemporaryDirectory() as wheels:
         _run(sys.executable, "-m", "build", "--wheel", "--outdir", wheels, str(ROOT))
         (wheel,) = Path(wheels).glob("*.whl")

@@ -5,10 +5,10 @@ path from a checkout whose package is not installed. Nothing here prints; ``cli`
 """
 
 import csv
-import glob
 import hashlib
 import json
 import os
+import shutil
 import site
 import subprocess
 import sys
@@ -21,7 +21,7 @@ DISTRIBUTION = "primus-lens-wandb-exporter"
 
 _PTH = "primus_lens_wandb_hook.pth"
 _START = "primus_lens_wandb_hook.start"
-_MODULE = "primus_lens_wandb_startup.py"
+_MODULE = "primus_lens_wandb_startup/__init__.py"
 
 # The files at the root of the wheel, for environments that got the package without them (`pip install --target`, a
 # checkout on PYTHONPATH). A test holds the two against each other. The module comes first: what names it finds it.
@@ -55,8 +55,8 @@ def register() -> None:
 register()
 ''',
     _PTH: (
-        'import os; os.access(os.path.join(locals().get("sitedir", os.devnull), "primus_lens_wandb_startup.py"), '
-        'os.R_OK) and __import__("primus_lens_wandb_startup")\n'
+        'import os; os.access(os.path.join(locals().get("sitedir", os.devnull), "primus_lens_wandb_startup", '
+        '"__init__.py"), os.R_OK) and __import__("primus_lens_wandb_startup")\n'
     ),
     _START: "primus_lens_wandb_startup:register\n",
 }
@@ -70,15 +70,20 @@ PROBE_TIMEOUT_S = 120.0
 
 
 class StartupFile(NamedTuple):
-    """One start-up file in one folder.
+    """One start-up file, by its name in STARTUP_FILES, in one site folder.
 
     ``sha256`` is empty when it cannot be read; ``recorded`` tells whether ``pip uninstall`` knows of it.
     """
 
-    path: str
+    folder: str
+    name: str
     state: str
     sha256: str
     recorded: bool
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, self.name)
 
 
 def site_folders() -> List[str]:
@@ -105,16 +110,16 @@ def read_startup_files(folder: str) -> List[StartupFile]:
         except OSError:
             # One that cannot be read is there, and no good.
             state = OUTDATED if os.path.lexists(path) else MISSING
-            files.append(StartupFile(path, state, "", name in recorded))
+            files.append(StartupFile(folder, name, state, "", name in recorded))
         else:
             state = CURRENT if found == content.encode("utf-8") else OUTDATED
-            files.append(StartupFile(path, state, hashlib.sha256(found).hexdigest(), name in recorded))
+            files.append(StartupFile(folder, name, state, hashlib.sha256(found).hexdigest(), name in recorded))
     return files
 
 
-def expected_sha256(path: str) -> str:
-    """The digest that the start-up file at ``path`` has when it is the one of this version."""
-    return hashlib.sha256(STARTUP_FILES[os.path.basename(path)].encode("utf-8")).hexdigest()
+def expected_sha256(name: str) -> str:
+    """The digest that the start-up file of this name has in this version."""
+    return hashlib.sha256(STARTUP_FILES[name].encode("utf-8")).hexdigest()
 
 
 def find_startup_files() -> List[StartupFile]:
@@ -160,15 +165,15 @@ def _can_be_written(folder: str) -> bool:
 def write_startup_files(folder: str) -> List[str]:
     """Writes what is missing or outdated in ``folder`` and returns the paths written; raises OSError."""
     written = []
-    os.makedirs(folder, exist_ok=True)
     for file in read_startup_files(folder):
         if file.state == CURRENT:
             continue
+        os.makedirs(os.path.dirname(file.path), exist_ok=True)
         # Another Python process may start at any moment: it sees the whole file or none.
         draft = "{}.{}.tmp".format(file.path, os.getpid())
         try:
             with open(draft, "w", encoding="utf-8", newline="") as new:
-                new.write(STARTUP_FILES[os.path.basename(file.path)])
+                new.write(STARTUP_FILES[file.name])
             os.replace(draft, file.path)
         except OSError:
             if os.path.lexists(draft):
@@ -186,20 +191,11 @@ def remove_startup_files() -> Tuple[List[str], List[OSError]]:
         try:
             os.remove(file.path)
             removed.append(file.path)
-            for bytecode in _bytecode_of(file.path):
-                os.remove(bytecode)
+            if file.name == _MODULE:
+                shutil.rmtree(os.path.dirname(file.path))  # its bytecode
         except OSError as error:
             errors.append(error)
     return removed, errors
-
-
-def _bytecode_of(path: str) -> List[str]:
-    """The compiled forms of a module beside it, of every version of Python."""
-    folder, name = os.path.split(path)
-    stem, extension = os.path.splitext(name)
-    if extension != ".py":
-        return []
-    return glob.glob(os.path.join(glob.escape(folder), "__pycache__", stem + ".*.pyc"))
 
 
 class Probe(NamedTuple):

@@ -15,9 +15,14 @@ from typing import Iterable, Sequence, Union
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "primus_lens_wandb_exporter"
 PTH = ROOT / "primus_lens_wandb_hook.pth"
-STARTUP_MODULE = ROOT / "src" / "primus_lens_wandb_startup.py"
-# By name, where the sources have them; the wheel has them all at its root.
-STARTUP_FILES = {file.name: file for file in (PTH, PTH.with_suffix(".start"), STARTUP_MODULE)}
+STARTUP_PACKAGE = "primus_lens_wandb_startup"
+STARTUP_MODULE = f"{STARTUP_PACKAGE}/__init__.py"
+# By their names in a site folder, where the sources have them.
+STARTUP_FILES = {
+    PTH.name: PTH,
+    PTH.stem + ".start": PTH.with_suffix(".start"),
+    STARTUP_MODULE: ROOT / "src" / STARTUP_MODULE,
+}
 # What version 1.0.0 brought, which may lie about in an environment.
 FIRST_PTH = (
     'import sys; exec("try:\\n    from primus_lens_wandb_exporter.wandb_hook import install_wandb_hook\\n'
@@ -35,6 +40,13 @@ PATCHED = "import wandb; print(getattr(wandb, '_primus_lens_patched', False))"
 
 Word = Union[str, Path]
 Result = subprocess.CompletedProcess[str]
+
+
+def copy_startup_files(folder: Path) -> None:
+    """Puts them there by hand."""
+    for name, source in STARTUP_FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(source, folder / name)
 
 
 def clean_environ(**variables: Word) -> dict[str, str]:

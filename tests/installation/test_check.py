@@ -178,15 +178,15 @@ def test_missing_bytecode_is_a_note_with_commands_that_bring_it(
     without = {"PYTHONDONTWRITEBYTECODE": "1", "PRIMUS_LENS_API_BASE_URL": address_of(health_server), **WELL}
     result = installed.cli("check", "--strict", **without)
     assert result.returncode == 0, result.stdout
-    fact = f"– bytecode: none for {installed.site_packages / STARTUP_MODULE.name} and "
+    fact = f"– bytecode: none for {installed.site_packages / STARTUP_MODULE} and "
     assert "uv pip install --compile-bytecode" in result.stdout
     command = next_step_after(result, fact).split(": ", 1)[1]
     subprocess.run(command, shell=True, check=True, env=clean_environ(PYTHONDONTWRITEBYTECODE="1"))
     assert "bytecode:" not in installed.cli("check", **without).stdout
     # Bytecode of another source than the one that is there is as good as none.
-    os.utime(installed.site_packages / STARTUP_MODULE.name, (1, 1))
+    os.utime(installed.site_packages / STARTUP_MODULE, (1, 1))
     assert (
-        f"bytecode: none for {installed.site_packages / STARTUP_MODULE.name}, and"
+        f"bytecode: none for {installed.site_packages / STARTUP_MODULE}, and"
         in installed.cli("check", **without).stdout
     )
 

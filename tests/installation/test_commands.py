@@ -15,7 +15,9 @@ from .environments import (
     PTH,
     STARTUP_FILES,
     STARTUP_MODULE,
+    STARTUP_PACKAGE,
     PythonEnvironment,
+    copy_startup_files,
     find_uv,
     make_whole_python,
     run,
@@ -59,7 +61,7 @@ def test_startup_files_of_the_first_version_work_and_are_replaced_by_install(
     with_first_files: PythonEnvironment,
 ) -> None:
     assert with_first_files.wandb_is_patched()
-    assert f"missing: {STARTUP_MODULE.name}" in with_first_files.cli("check").stdout
+    assert f"missing: {STARTUP_MODULE}" in with_first_files.cli("check").stdout
     assert with_first_files.cli("install").returncode == 0
     for name, source in STARTUP_FILES.items():
         assert (with_first_files.site_packages / name).read_bytes() == source.read_bytes()
@@ -110,7 +112,7 @@ def test_uninstall_removes_the_startup_files_and_keeps_the_package(installed: Py
     assert result.stdout.count("✓ removed ") == 3
     assert "-m pip uninstall primus-lens-wandb-exporter" in result.stdout
     assert not installed.wandb_is_patched()
-    assert not list((installed.site_packages / "__pycache__").glob(f"{STARTUP_MODULE.stem}.*"))
+    assert not (installed.site_packages / STARTUP_PACKAGE).exists()
     assert installed.cli("uninstall").returncode == 0
     assert installed.cli("--version").stdout.startswith("primus-lens-wandb ")
 
@@ -233,8 +235,7 @@ class TestInstallHook:
     def test_uninstall_removes_startup_files_that_pip_does_not_know(
         self, environment: PythonEnvironment, checkout: Path
     ) -> None:
-        for source in STARTUP_FILES.values():
-            shutil.copy(source, environment.site_packages)
+        copy_startup_files(environment.site_packages)
         assert not environment.wandb_is_patched()
         result = environment.run(checkout / "install_hook.py", "uninstall")
         assert result.returncode == 0, result.stdout + result.stderr

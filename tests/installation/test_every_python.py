@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .environments import PACKAGE, PTH, STARTUP_MODULE, PythonEnvironment, find_python, make_venv
+from .environments import PACKAGE, PTH, STARTUP_MODULE, STARTUP_PACKAGE, PythonEnvironment, find_python, make_venv
 
 VERSIONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 IS_PATCHED = "import wandb; print(getattr(wandb, '_primus_lens_patched', False))"
@@ -53,11 +53,11 @@ def test_every_way_of_starting_has_wandb_intercepted(unpacked: PythonEnvironment
 def test_what_is_left_of_a_removed_package_is_silent(unpacked: PythonEnvironment) -> None:
     folder = unpacked.site_packages
     assert_patched(unpacked, True)
-    assert list((folder / "__pycache__").glob(f"{STARTUP_MODULE.stem}.*")), "there must be bytecode to be left over"
+    assert list((folder / STARTUP_PACKAGE / "__pycache__").iterdir()), "there must be bytecode to be left over"
 
-    (folder / STARTUP_MODULE.name).rename(folder / "aside")
+    (folder / STARTUP_MODULE).rename(folder / "aside")
     assert_patched(unpacked, False)  # the module's bytecode, the line and the package
-    (folder / "aside").rename(folder / STARTUP_MODULE.name)
+    (folder / "aside").rename(folder / STARTUP_MODULE)
     assert_patched(unpacked, True)
 
     for file in [path for path in (folder / PACKAGE).rglob("*") if path.is_file() and path.suffix != ".pyc"]:
@@ -65,7 +65,6 @@ def test_what_is_left_of_a_removed_package_is_silent(unpacked: PythonEnvironment
     assert_patched(unpacked, False)  # only bytecode and folders of the package
     shutil.rmtree(folder / PACKAGE)
     assert_patched(unpacked, False)  # the line and the module
-    (folder / STARTUP_MODULE.name).unlink()
-    shutil.rmtree(folder / "__pycache__")
+    shutil.rmtree(folder / STARTUP_PACKAGE)
     assert_patched(unpacked, False)  # only the line
     assert (folder / PTH.name).exists()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
-from .environments import PACKAGE, PTH, STARTUP_FILES, STARTUP_MODULE, PythonEnvironment
+from .environments import (
+    PACKAGE,
+    PTH,
+    STARTUP_FILES,
+    STARTUP_MODULE,
+    STARTUP_PACKAGE,
+    PythonEnvironment,
+    copy_startup_files,
+)
 
 LIST_MODULES = "import sys; print(*sorted(sys.modules))"
 COUNT_FINDERS = "sum(getattr(finder, 'is_primus_lens_finder', False) for finder in sys.meta_path)"
@@ -27,7 +34,7 @@ def test_startup_imports_the_startup_module_and_nothing_else(installed: PythonEn
     for name in STARTUP_FILES:
         (installed.site_packages / name).unlink()
     without_hook = set(installed.run("-c", LIST_MODULES).stdout.split())
-    assert with_hook - without_hook == {STARTUP_MODULE.stem}
+    assert with_hook - without_hook == {STARTUP_PACKAGE}
 
 
 def test_startup_opens_the_line_and_the_module_and_nothing_else(installed: PythonEnvironment) -> None:
@@ -38,9 +45,9 @@ def test_startup_opens_the_line_and_the_module_and_nothing_else(installed: Pytho
         assert result.stderr == ""
         return set(result.stdout.split()) - others
 
-    bytecode = f"__pycache__/{STARTUP_MODULE.stem}.{sys.implementation.cache_tag}.pyc"
+    bytecode = f"{STARTUP_PACKAGE}/__pycache__/__init__.{sys.implementation.cache_tag}.pyc"
     # Python tries the bytecode first.
-    assert opened(PYTHONDONTWRITEBYTECODE="1") == {PTH.name, bytecode, STARTUP_MODULE.name}
+    assert opened(PYTHONDONTWRITEBYTECODE="1") == {PTH.name, bytecode, STARTUP_MODULE}
     installed.run("-c", "pass")
     assert opened() == {PTH.name, bytecode}
 
@@ -65,8 +72,7 @@ def test_folder_that_is_read_twice_installs_one_finder(installed: PythonEnvironm
 def test_two_copies_of_the_startup_files_install_one_finder(installed: PythonEnvironment) -> None:
     second = installed.folder / "second"
     second.mkdir()
-    for source in STARTUP_FILES.values():
-        shutil.copy(source, second)
+    copy_startup_files(second)
     code = f"import sys, site; site.addsitedir(sys.argv[1]); print({COUNT_FINDERS})"
     assert installed.run("-c", code, second).stdout == "1\n"
 

@@ -15,9 +15,9 @@ from .report import Report, install_step, python_command
 def report_startup_files(report: Report, facts: Probe) -> None:
     folders = installation.site_folders()
     files = installation.find_startup_files()
-    for folder in dict.fromkeys(os.path.dirname(file.path) for file in files):
-        there = [file for file in files if os.path.dirname(file.path) == folder]
-        names = [os.path.basename(file.path) for file in there]
+    for folder in dict.fromkeys(file.folder for file in files):
+        there = [file for file in files if file.folder == folder]
+        names = [file.name for file in there]
         missing = [name for name in STARTUP_FILES if name not in names]
         owner = "pip uninstall removes them" if all(file.recorded for file in there) else "written by hand or install"
         line = "start-up files in %s (%s)" % (folder, owner)
@@ -39,15 +39,14 @@ def report_startup_files(report: Report, facts: Probe) -> None:
 
 
 def _report_startup_file(report: Report, file: StartupFile) -> None:
-    name = os.path.basename(file.path)
     if file.state == CURRENT:
-        report.good("%s sha256:%s" % (name, file.sha256))
+        report.good("%s sha256:%s" % (file.name, file.sha256))
     elif not file.sha256:
         report.warning("%s cannot be read" % file.path, "let every user read it", install_step())
     else:
         report.warning(
             "%s sha256:%s is not the one of version %s, which is sha256:%s"
-            % (file.path, file.sha256, __version__, installation.expected_sha256(file.path)),
+            % (file.path, file.sha256, __version__, installation.expected_sha256(file.name)),
             "look at what it does: another version wrote it, or somebody changed it",
             install_step(),
         )
