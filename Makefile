@@ -53,7 +53,7 @@ $(DEMO_VENV)/installed: pyproject.toml $(shell find src -type f -not -name '*.py
 	$(DEMO_VENV)/bin/python -m pip install --quiet ".[local]" scikit-learn
 	touch $@
 
-$(VENV)/installed: pyproject.toml primus_lens_wandb_hook.pth
+$(VENV)/installed: pyproject.toml primus_lens_wandb_hook.pth src/primus_lens_wandb_startup/__init__.py
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --editable ".[local]" --group dev

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Primus Lens wandb exporter into one Python environment and checks that wandb is intercepted there.
-# Made to be piped into bash: it asks nothing and reads nothing.
+# Made to be piped into bash, as root in anybody's folder: it asks nothing, reads nothing, and nothing that lies in the
+# folder it is started in runs or is read, but for the paths that it is given.
 set -euo pipefail
+
+# What the calling shell exports for itself: a `cd` that lists, a `python3` in a container.
+for name in $(compgen -A function); do unset -f "$name"; done
+unset CDPATH GREP_OPTIONS
 
 readonly REQUIREMENT="primus-lens-wandb-exporter>=1.0"
 readonly PACKAGE="primus_lens_wandb_exporter"
+readonly START="${PWD:-/}"
 
 usage() {
     cat <<'USAGE'
@@ -32,6 +38,8 @@ Options:
   -- ARGUMENT...           hand everything that follows to `pip install` (or `uv pip install`)
   --help                   show this text
 
+Relative paths, in PYTHON too, mean the folder that this is started in. All work is done in /: relative entries of PATH,
+PYTHONPATH and other variables do not mean that folder, and no file there is read that is not named.
 Running it again changes nothing that is in order, and repairs what is not.
 Exit status: 0 wandb is intercepted, 1 it is not, 2 wrong usage.
 USAGE
@@ -49,14 +57,42 @@ refuse_usage() {
     exit 2
 }
 
+# Prints what a path given in the start folder is called from everywhere; addresses stay as they are.
+absolute() {
+    if [[ "$1" == /* || "$1" == *://* ]]; then
+        printf '%s\n' "$1"
+    else
+        printf '%s\n' "${START%/}/$1"
+    fi
+}
+
+# Whether the value of this option of pip or uv is a path.
+takes_path() {
+    case "$1" in
+        -[bcefrt] | --requirement | --requirements | --constraint | --constraints | --build-constraint) ;;
+        --build-constraints | --override | --overrides | --editable | --find-links | --index-url) ;;
+        --extra-index-url | --target | --prefix | --root | --src | --cert | --client-cert | --log) ;;
+        --cache-dir | --report | --config-file) ;;
+        *) return 1 ;;
+    esac
+}
+
+# Whether pip and uv would take this word for a path, and not for the name of a package.
+is_path() {
+    [[ "$1" == . || "$1" == .. || "$1" == ./* || "$1" == ../* ]] && return
+    [[ "$1" == */* || "$1" == *.whl || "$1" == *.tar.gz || "$1" == *.zip ]] && [[ -e "${START%/}/${1%%\[*}" ]]
+}
+
 # Prints the path of the interpreter to install into.
 choose_python() {
-    local candidate
-    if [[ -n "${PYTHON:-}" ]]; then
-        command -v -- "$PYTHON" || fail "PYTHON=$PYTHON is not there or not executable; set it to the path of a Python."
+    local candidate wanted="${PYTHON:-}"
+    if [[ -n "$wanted" ]]; then
+        [[ "$wanted" != */* ]] || wanted="$(absolute "$wanted")"
+        command -v -- "$wanted" || fail "PYTHON=$PYTHON is not there or not executable; set it to the path of a Python."
         return
     fi
-    for candidate in "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}" "${CONDA_PREFIX:+$CONDA_PREFIX/bin/python}" python3 python; do
+    for candidate in "${VIRTUAL_ENV:+$(absolute "$VIRTUAL_ENV")/bin/python}" \
+        "${CONDA_PREFIX:+$(absolute "$CONDA_PREFIX")/bin/python}" python3 python; do
         if [[ -n "$candidate" ]] && command -v -- "$candidate"; then
             return
         fi
@@ -66,9 +102,10 @@ choose_python() {
 
 # Prints the checkout that this script lies in, if it does. A script from a pipe has no place.
 find_own_checkout() {
-    local source="${BASH_SOURCE[0]:-}" folder
+    local source folder
+    source="$(absolute "${BASH_SOURCE[0]:-}")"
     [[ "${source##*/}" == install.sh && -f "$source" ]] || return 0
-    folder="$(cd -- "$(dirname -- "$source")" && pwd)"
+    folder="$(cd -- "${source%/*}" && pwd)"
     if [[ -f "$folder/pyproject.toml" && -d "$folder/src/$PACKAGE" ]]; then
         printf '%s\n' "$folder"
     fi
@@ -76,8 +113,9 @@ find_own_checkout() {
 
 explain_failure() {
     local log="$1" python="$2"
+    shopt -s nocasematch
     echo >&2
-    if grep -qi 'externally[- ]managed' "$log"; then
+    if [[ "$log" == *externally[-\ ]managed* ]]; then
         cat >&2 <<EXPLANATION
 This Python ($python) belongs to the operating system, which does not let pip change it (PEP 668). Install into a
 virtual environment, the one that training runs in:
@@ -85,19 +123,26 @@ virtual environment, the one that training runs in:
     PYTHON=~/primus-lens/bin/python bash install.sh      (piped: curl ... | PYTHON=~/primus-lens/bin/python bash)
 In a container image that has no other use, --break-system-packages installs into this Python all the same.
 EXPLANATION
-    elif grep -qi 'user site-packages are not visible' "$log"; then
+    elif [[ "$log" == *"user site-packages are not visible"* ]]; then
         say "A virtual environment takes no --user: leave it out." >&2
-    elif grep -qiE 'no matching distribution|no solution found|not found in the package registry' "$log"; then
+    elif [[ "$log" == *"no matching distribution"* || "$log" == *"no solution found"* ||
+        "$log" == *"not found in the package registry"* ]]; then
         say "A package was not found. Offline, --find-links must name a folder with the wheels of the exporter and of" \
             "what it needs (wandb, requests, psutil); without --no-index, look at the network and the index." >&2
-    elif grep -qi 'permission denied' "$log"; then
+    elif [[ "$log" == *"permission denied"* ]]; then
         say "The folder cannot be written: use a virtual environment, or --user." >&2
     fi
+    shopt -u nocasematch
 }
 
 main() {
-    local python="" from="" user="" log
+    local python="" from="" place="" user="" log line command
     local -a installer=() options=()
+
+    # `python -m` and `python -c` look for modules in the current folder first, uv and old versions of pip for settings.
+    cd /
+    # Python and uv take another folder where none is named, but uv does not where a wrong one is.
+    [[ "${TMPDIR:-}" == /* && -d "$TMPDIR" && -w "$TMPDIR" ]] || unset TMPDIR
 
     while (($#)); do
         case "$1" in
@@ -106,15 +151,31 @@ main() {
             --upgrade | --no-index | --break-system-packages) options+=("$1") ;;
             --from | --find-links | --index-url | --extra-index-url)
                 (($# > 1)) || refuse_usage "$1 needs a value"
-                if [[ "$1" == --from ]]; then from="$2"; else options+=("$1" "$2"); fi
+                if [[ "$1" == --from ]]; then from="$2"; else options+=("$1" "$(absolute "$2")"); fi
                 shift
                 ;;
             --from=*) from="${1#*=}" ;;
-            --find-links=* | --index-url=* | --extra-index-url=*) options+=("${1%%=*}" "${1#*=}") ;;
-            --) shift && options+=("$@") && break ;;
+            --find-links=* | --index-url=* | --extra-index-url=*)
+                options+=("${1%%=*}" "$(absolute "${1#*=}")")
+                ;;
+            --) break ;;
             *) refuse_usage "unknown argument: $1" ;;
         esac
         shift
+    done
+    while (($# > 1)); do
+        shift
+        if takes_path "$1" && (($# > 1)); then
+            options+=("$1" "$(absolute "$2")") && shift
+        elif [[ "$1" == --*=* ]] && takes_path "${1%%=*}"; then
+            options+=("${1%%=*}=$(absolute "${1#*=}")")
+        elif [[ "$1" == -[!-]?* ]] && takes_path "${1:0:2}"; then
+            options+=("${1:0:2}" "$(absolute "${1:2}")")
+        elif is_path "$1"; then
+            options+=("$(absolute "$1")")
+        else
+            options+=("$1")
+        fi
     done
 
     python="$(choose_python)"
@@ -134,33 +195,36 @@ main() {
     fi
 
     if [[ -n "$from" ]]; then
-        [[ -e "$from" ]] || fail "--from $from: there is no such file or folder."
-        [[ ! -d "$from" || -f "$from/pyproject.toml" ]] ||
+        place="$(absolute "$from")"
+        [[ -e "$place" ]] || fail "--from $from: there is no such file or folder."
+        [[ ! -d "$place" || -f "$place/pyproject.toml" ]] ||
             fail "--from $from: not a checkout. For a folder of wheels: --no-index --find-links $from"
-        # pip takes a path without a slash for the name of a package.
-        [[ "$from" == /* ]] || from="./$from"
     else
-        from="$(find_own_checkout)"
+        place="$(find_own_checkout)"
     fi
 
-    say "Installing ${from:-$REQUIREMENT} into $python"
-    log="$(mktemp)"
-    # shellcheck disable=SC2064  # the name is known now, and local
-    trap "rm -f '$log'" EXIT
-    if ! "${installer[@]}" ${options[@]+"${options[@]}"} "${from:-$REQUIREMENT}" 2>&1 | tee "$log"; then
+    say "Installing ${place:-$REQUIREMENT} into $python"
+    exec 3>&1
+    # Shown as it comes, and kept for the explanation.
+    if ! log="$("${installer[@]}" ${options[@]+"${options[@]}"} "${place:-$REQUIREMENT}" 2>&1 |
+        while IFS= read -r line || [[ -n "$line" ]]; do
+            printf '%s\n' "$line" >&3
+            printf '%s\n' "$line"
+        done)"; then
         explain_failure "$log" "$python"
         fail "the installation did not work; nothing was activated."
     fi
 
-    # Away from here: `python -m` would look for modules in the current folder first. The switch may be off where this
-    # runs (an image being built) and on where training runs.
-    cd /
+    # The switch may be off where this runs (an image being built) and on where training runs.
     unset PRIMUS_LENS_WANDB_HOOK
     "$python" -m "$PACKAGE.cli" install >/dev/null || true
     if ! "$python" -m "$PACKAGE.cli" check; then
         fail "the package is installed, but wandb is not intercepted: see the lines marked with a cross above."
     fi
-    say "Done. Run training as ever; check at any time with: $python -m $PACKAGE.cli check"
+    # The script takes no module from the folder that it is started in; `python -m` does.
+    command="${python%/*}/primus-lens-wandb"
+    [[ -x "$command" ]] || command="$python -m $PACKAGE.cli"
+    say "Done. Run training as ever; check at any time with: $command check"
 }
 
 # In braces, so that a download that was cut off runs nothing.

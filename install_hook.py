@@ -8,6 +8,12 @@
 Works from a checkout and as a lone file. Exit status: 0 done, 1 not done or not active, 2 wrong usage.
 """
 
+import sys
+
+# Python puts the folder of a script first on the path. A folder of downloads is no place to take modules from.
+if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    del sys.path[0]
+
 import argparse
 import importlib
 import importlib.util
@@ -15,7 +21,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from typing import Any, List, Optional, Sequence
 

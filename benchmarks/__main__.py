@@ -9,7 +9,9 @@ import argparse
 import contextlib
 import functools
 import json
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -17,11 +19,20 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from tests.support.lens import Lens, running_lens
 
-from .environments import DIRECTORY, ROOT, VARIANTS, environment, prepare, python_of
+from .environments import (
+    DIRECTORY,
+    ROOT,
+    STARTUP_VARIANTS,
+    VARIANTS,
+    environment,
+    prepare,
+    python_of,
+    site_packages_of,
+)
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -39,10 +50,25 @@ def main() -> None:
 
 
 def start_up(lens: Lens, rounds: int) -> None:
-    print("Python start-up, `python -c pass` (ms)")
-    show(alternate(functools.partial(wall_ms, "pass"), rounds * 6), added_to="bare")
+    for title, variables in (
+        ("without bytecode (PYTHONDONTWRITEBYTECODE=1)", {"PYTHONDONTWRITEBYTECODE": "1"}),
+        ("with bytecode", {}),
+    ):
+        for variant in STARTUP_VARIANTS:
+            remove_bytecode(site_packages_of(variant))
+            cpu_ms("pass", variant, **variables)
+        print(f"Python start-up, `python -c pass`, {title} (ms of CPU)")
+        found = alternate(functools.partial(cpu_ms, "pass", **variables), rounds * 20, STARTUP_VARIANTS)
+        show(found, added_to="bare")
+        dearer = statistics.median(ours - empty for ours, empty in zip(found["ours"], found["empty"]))
+        print(f"  ours beyond an empty module, pair by pair: {dearer:+.2f}\n")
     print("`import wandb` (ms)")
     show(alternate(functools.partial(wall_ms, "import wandb"), rounds * 3), added_to="bare")
+
+
+def remove_bytecode(folder: Path) -> None:
+    for cache in list(folder.rglob("__pycache__")):
+        shutil.rmtree(cache)
 
 
 def log_calls(lens: Lens, rounds: int) -> None:
@@ -106,10 +132,10 @@ BENCHMARKS = {
 }
 
 
-def alternate(measure: Any, rounds: int) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {variant: [] for variant in VARIANTS}
+def alternate(measure: Any, rounds: int, variants: Sequence[str] = VARIANTS) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {variant: [] for variant in variants}
     for _ in range(rounds):
-        for variant in VARIANTS:
+        for variant in variants:
             found[variant].append(measure(variant=variant))
     return found
 
@@ -118,6 +144,15 @@ def wall_ms(code: str, variant: str) -> float:
     began = time.perf_counter()
     subprocess.run([python_of(variant), "-c", code], check=True, env=environment(), cwd=DIRECTORY)
     return (time.perf_counter() - began) * 1000
+
+
+def cpu_ms(code: str, variant: str, **variables: str) -> float:
+    """User and system time of a process: what it costs, however busy the machine is."""
+    process = subprocess.Popen([python_of(variant), "-c", code], env=environment(**variables), cwd=DIRECTORY)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return (usage.ru_utime + usage.ru_stime) * 1000
 
 
 def script(lens: Lens, name: str, *arguments: object, variant: str = "ours", **variables: str) -> Any:

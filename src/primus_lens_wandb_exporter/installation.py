@@ -5,8 +5,10 @@ path from a checkout whose package is not installed. Nothing here prints; ``cli`
 """
 
 import csv
+import hashlib
 import json
 import os
+import shutil
 import site
 import subprocess
 import sys
@@ -17,14 +19,46 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 PACKAGE = "primus_lens_wandb_exporter"
 DISTRIBUTION = "primus-lens-wandb-exporter"
 
+_PTH = "primus_lens_wandb_hook.pth"
+_START = "primus_lens_wandb_hook.start"
+_MODULE = "primus_lens_wandb_startup/__init__.py"
+
 # The files at the root of the wheel, for environments that got the package without them (`pip install --target`, a
-# checkout on PYTHONPATH). A test holds the two against each other.
+# checkout on PYTHONPATH). A test holds the two against each other. The module comes first: what names it finds it.
 STARTUP_FILES = {
-    "primus_lens_wandb_hook.pth": (
-        'import sys; exec("try:\\n    from primus_lens_wandb_exporter.wandb_hook import install_wandb_hook\\n'
-        '    install_wandb_hook()\\nexcept Exception:\\n    pass")\n'
+    _MODULE: '''\
+"""Run at every start of Python, by primus_lens_wandb_hook.pth. Until wandb is imported it does nothing but wait."""
+
+import sys
+
+
+class StartupFinder:
+    is_primus_lens_finder = True
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
+        if fullname != "wandb":
+            return None
+        try:
+            from primus_lens_wandb_exporter.wandb_hook import find_wandb
+        except Exception:  # the exporter is gone or damaged: wandb must be importable all the same
+            return None
+        return find_wandb(path, target)
+
+
+def register() -> None:
+    for finder in sys.meta_path:
+        if hasattr(finder, "is_primus_lens_finder"):
+            return
+    sys.meta_path.insert(0, StartupFinder())  # type: ignore[arg-type]
+
+
+register()
+''',
+    _PTH: (
+        'import os; os.access(os.path.join(locals().get("sitedir", os.devnull), "primus_lens_wandb_startup", '
+        '"__init__.py"), os.R_OK) and __import__("primus_lens_wandb_startup")\n'
     ),
-    "primus_lens_wandb_hook.start": "primus_lens_wandb_exporter.wandb_hook:install_wandb_hook\n",
+    _START: "primus_lens_wandb_startup:register\n",
 }
 
 CURRENT = "current"
@@ -36,11 +70,20 @@ PROBE_TIMEOUT_S = 120.0
 
 
 class StartupFile(NamedTuple):
-    """One start-up file in one folder; ``recorded`` tells whether ``pip uninstall`` knows of it."""
+    """One start-up file, by its name in STARTUP_FILES, in one site folder.
 
-    path: str
+    ``sha256`` is empty when it cannot be read; ``recorded`` tells whether ``pip uninstall`` knows of it.
+    """
+
+    folder: str
+    name: str
     state: str
+    sha256: str
     recorded: bool
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, self.name)
 
 
 def site_folders() -> List[str]:
@@ -61,22 +104,27 @@ def read_startup_files(folder: str) -> List[StartupFile]:
     files = []
     for name, content in STARTUP_FILES.items():
         path = os.path.join(folder, name)
-        files.append(StartupFile(path, _state_of(path, content), name in recorded))
+        try:
+            with open(path, "rb") as file:
+                found = file.read()
+        except OSError:
+            # One that cannot be read is there, and no good.
+            state = OUTDATED if os.path.lexists(path) else MISSING
+            files.append(StartupFile(folder, name, state, "", name in recorded))
+        else:
+            state = CURRENT if found == content.encode("utf-8") else OUTDATED
+            files.append(StartupFile(folder, name, state, hashlib.sha256(found).hexdigest(), name in recorded))
     return files
+
+
+def expected_sha256(name: str) -> str:
+    """The digest that the start-up file of this name has in this version."""
+    return hashlib.sha256(STARTUP_FILES[name].encode("utf-8")).hexdigest()
 
 
 def find_startup_files() -> List[StartupFile]:
     """Every start-up file that this interpreter can come across; those that are missing are left out."""
     return [file for folder in site_folders() for file in read_startup_files(folder) if file.state != MISSING]
-
-
-def _state_of(path: str, content: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return CURRENT if file.read() == content else OUTDATED
-    except (OSError, UnicodeDecodeError):
-        # One that cannot be read is there, and no good.
-        return OUTDATED if os.path.lexists(path) else MISSING
 
 
 def _recorded_names(folder: str) -> Set[str]:
@@ -117,15 +165,15 @@ def _can_be_written(folder: str) -> bool:
 def write_startup_files(folder: str) -> List[str]:
     """Writes what is missing or outdated in ``folder`` and returns the paths written; raises OSError."""
     written = []
-    os.makedirs(folder, exist_ok=True)
     for file in read_startup_files(folder):
         if file.state == CURRENT:
             continue
+        os.makedirs(os.path.dirname(file.path), exist_ok=True)
         # Another Python process may start at any moment: it sees the whole file or none.
         draft = "{}.{}.tmp".format(file.path, os.getpid())
         try:
             with open(draft, "w", encoding="utf-8", newline="") as new:
-                new.write(STARTUP_FILES[os.path.basename(file.path)])
+                new.write(STARTUP_FILES[file.name])
             os.replace(draft, file.path)
         except OSError:
             if os.path.lexists(draft):
@@ -138,10 +186,13 @@ def write_startup_files(folder: str) -> List[str]:
 def remove_startup_files() -> Tuple[List[str], List[OSError]]:
     """Removes the start-up files from every folder; returns the removed paths and what went wrong."""
     removed, errors = [], []
-    for file in find_startup_files():
+    # Whatever names the module goes before it.
+    for file in reversed(find_startup_files()):
         try:
             os.remove(file.path)
             removed.append(file.path)
+            if file.name == _MODULE:
+                shutil.rmtree(os.path.dirname(file.path))  # its bytecode
         except OSError as error:
             errors.append(error)
     return removed, errors
@@ -151,14 +202,16 @@ class Probe(NamedTuple):
     """What a new process of this interpreter finds, from its start to the end of ``import wandb``.
 
     ``ended`` is empty when the process came to its end, else why it did not. ``package`` is the folder of the
-    exporter, empty when it cannot be imported. ``wandb_is_whole`` tells wandb from a mere folder or script of that
-    name; ``other_wandbs`` are further ones on the path. ``messages`` are the exporter's own lines on stderr.
+    exporter, empty when it cannot be imported; ``package_error`` says why it, or its hook, cannot be.
+    ``wandb_is_whole`` tells wandb from a mere folder or script of that name; ``other_wandbs`` are further ones on the
+    path. ``messages`` are the exporter's own lines on stderr.
     """
 
     ended: str = ""
     hooked_at_start: bool = False
     package: str = ""
     version: str = ""
+    package_error: str = ""
     wandb_error: str = ""
     wandb_file: str = ""
     wandb_version: str = ""
@@ -182,8 +235,9 @@ try:
     import primus_lens_wandb_exporter as package
     facts["package"] = os.path.dirname(package.__file__ or "")
     facts["version"] = getattr(package, "__version__", "")
-except Exception:
-    pass
+    import primus_lens_wandb_exporter.wandb_hook
+except Exception as error:
+    facts["package_error"] = "%s: %s" % (type(error).__name__, error)
 places = [os.path.join(folder, "wandb", "__init__.py") for folder in sys.path]
 write_facts()
 try:

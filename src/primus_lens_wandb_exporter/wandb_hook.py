@@ -1,7 +1,7 @@
-"""The import hook: what the start-up files run in every Python process.
+"""The import hook. The start-up module asks it for wandb when a process imports wandb; notebooks install it by hand.
 
-Until ``wandb`` is imported this module must cost nothing: it imports only ``sys`` and the built-in ``_thread``,
-starts nothing, opens nothing, prints nothing. Everything else of the exporter is imported after ``wandb`` itself.
+A mere probe for wandb (``importlib.util.find_spec``) comes here too, so this module costs nothing: it imports only
+``sys`` and the built-in ``_thread``. Everything else of the exporter is imported after ``wandb`` itself.
 """
 
 import sys
@@ -12,50 +12,50 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any, Optional, Sequence
+    from typing import Any, Optional
 
 _WATCHED = "wandb"
 
 
-class _WandbFinder:
-    """Finds ``wandb`` exactly as the other finders do, and has the found module patched once it has been executed."""
+_searching_threads: "set[int]" = set()
 
-    # Recognised by name instead of by class: a reload of this module makes a new class.
+
+class _WandbFinder:
+    """What ``install_wandb_hook`` registers where no start-up file has registered the finder that waits for us."""
+
+    # Recognised by name instead of by class: the start-up module, a reload of this one and other versions have theirs.
     is_primus_lens_finder = True
 
-    def __init__(self) -> None:
-        self._searching_threads: "set[int]" = set()
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> "Optional[ModuleSpec]":
+        return find_wandb(path, target) if fullname == _WATCHED else None
 
-    def find_spec(
-        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: "Optional[ModuleType]" = None
-    ) -> "Optional[ModuleSpec]":
-        if fullname != _WATCHED:
-            return None
-        thread = get_ident()
-        # Another hook may ask the whole import system for wandb while we ask it: it gets its answer without us.
-        if thread in self._searching_threads:
-            return None
-        self._searching_threads.add(thread)
-        try:
-            spec = self._find_spec_elsewhere(fullname, path, target)
-        finally:
-            self._searching_threads.discard(thread)
-        if spec is not None:
-            _patch_after_execution(spec.loader)
-        return spec
 
-    def _find_spec_elsewhere(
-        self, fullname: str, path: "Optional[Sequence[str]]", target: "Optional[ModuleType]"
-    ) -> "Optional[ModuleSpec]":
-        finders: "list[Any]" = list(sys.meta_path)
-        for finder in finders:
-            find_spec = getattr(finder, "find_spec", None)
-            if finder is self or find_spec is None:
-                continue
-            spec: Optional[ModuleSpec] = find_spec(fullname, path, target)
-            if spec is not None:
-                return spec
+def find_wandb(path: object, target: object) -> "Optional[ModuleSpec]":
+    """Finds ``wandb`` exactly as the other finders do, and has the found module patched once it has been executed."""
+    thread = get_ident()
+    # Another hook may ask the whole import system for wandb while we ask it: it gets its answer without us.
+    if thread in _searching_threads:
         return None
+    _searching_threads.add(thread)
+    try:
+        spec = _ask_other_finders(path, target)
+    finally:
+        _searching_threads.discard(thread)
+    if spec is not None:
+        _patch_after_execution(spec.loader)
+    return spec
+
+
+def _ask_other_finders(path: object, target: object) -> "Optional[ModuleSpec]":
+    finders: "list[Any]" = list(sys.meta_path)
+    for finder in finders:
+        find_spec = getattr(finder, "find_spec", None)
+        if find_spec is None or getattr(finder, "is_primus_lens_finder", False):
+            continue
+        spec: Optional[ModuleSpec] = find_spec(_WATCHED, path, target)
+        if spec is not None:
+            return spec
+    return None
 
 
 def _patch_after_execution(loader: "Any") -> None:
@@ -110,8 +110,8 @@ def _patch(module: "ModuleType") -> None:
 def install_wandb_hook() -> None:
     """Has ``wandb`` intercepted from its next import on, or at once where it is already imported.
 
-    The start-up files call this in every process, twice in some virtual environments, and notebooks call it by
-    hand: calling it again changes nothing.
+    Notebooks call this by hand, and the start-up files of version 1.0.0 in every process, twice in some virtual
+    environments: calling it again changes nothing.
     """
     if not any(getattr(finder, "is_primus_lens_finder", False) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WandbFinder())

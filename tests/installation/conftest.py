@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
-from .environments import ROOT, PythonEnvironment, clean_environ, link_libraries, make_stand_ins, make_venv
+from .environments import ROOT, PythonEnvironment, build_distributions, link_libraries, make_stand_ins, make_venv
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +26,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def distributions(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist, built once."""
     folder = tmp_path_factory.mktemp("distributions")
-    command = [sys.executable, "-m", "build", "--wheel", "--sdist", "--no-isolation", "--outdir", str(folder)]
-    built = subprocess.run([*command, str(checkout)], env=clean_environ(), capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
+    build_distributions(checkout, folder)
     return folder
 
 

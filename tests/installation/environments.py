@@ -14,18 +14,39 @@ from typing import Iterable, Sequence, Union
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "primus_lens_wandb_exporter"
-STARTUP_FILES = ("primus_lens_wandb_hook.pth", "primus_lens_wandb_hook.start")
+PTH = ROOT / "primus_lens_wandb_hook.pth"
+STARTUP_PACKAGE = "primus_lens_wandb_startup"
+STARTUP_MODULE = f"{STARTUP_PACKAGE}/__init__.py"
+# By their names in a site folder, where the sources have them.
+STARTUP_FILES = {
+    PTH.name: PTH,
+    PTH.stem + ".start": PTH.with_suffix(".start"),
+    STARTUP_MODULE: ROOT / "src" / STARTUP_MODULE,
+}
+# What version 1.0.0 brought, which may lie about in an environment.
+FIRST_PTH = (
+    'import sys; exec("try:\\n    from primus_lens_wandb_exporter.wandb_hook import install_wandb_hook\\n'
+    '    install_wandb_hook()\\nexcept Exception:\\n    pass")\n'
+)
+FIRST_START = "primus_lens_wandb_exporter.wandb_hook:install_wandb_hook\n"
 # Nothing listens on the port of `discard`, and asking costs no name resolution.
 NO_LENS = "http://127.0.0.1:9/api/v1"
 
 _MEANS_SOMETHING = re.compile(
     r"^(PYTHON|PIP_|UV_|VIRTUAL_ENV|CONDA|PRIMUS|WANDB|POD_|WORKLOAD|KUBERNETES|NODE_RANK|PET_|GROUP_RANK|SLURM|RANK"
-    r"|LOCAL_RANK|WORLD_SIZE|OMPI_)"
+    r"|LOCAL_RANK|WORLD_SIZE|OMPI_|SOURCE_DATE_EPOCH)"
 )
 PATCHED = "import wandb; print(getattr(wandb, '_primus_lens_patched', False))"
 
 Word = Union[str, Path]
 Result = subprocess.CompletedProcess[str]
+
+
+def copy_startup_files(folder: Path) -> None:
+    """Puts them there by hand."""
+    for name, source in STARTUP_FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(source, folder / name)
 
 
 def clean_environ(**variables: Word) -> dict[str, str]:
@@ -55,6 +76,13 @@ def run(command: Sequence[Word], cwd: Path, **variables: Word) -> Result:
     )
 
 
+def build_distributions(sources: Path, folder: Path, umask: int = 0o022, **variables: Word) -> None:
+    """Builds a wheel and an sdist from a checkout into `folder`."""
+    command = [sys.executable, "-m", "build", "--wheel", "--sdist", "--no-isolation", "--outdir", folder, sources]
+    built = subprocess.run(command, env=clean_environ(**variables), capture_output=True, text=True, umask=umask)
+    assert built.returncode == 0, built.stdout + built.stderr
+
+
 class PythonEnvironment:
     """An interpreter with a site-packages of its own, and an empty folder `home` to work in."""
 
@@ -65,9 +93,9 @@ class PythonEnvironment:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
 
-    def run(self, *arguments: Word, **variables: Word) -> Result:
+    def run(self, *arguments: Word, cwd: Path | None = None, **variables: Word) -> Result:
         """Runs this Python with `arguments`."""
-        return run([self.python, *arguments], self.home, HOME=self.home, **variables)
+        return run([self.python, *arguments], cwd or self.home, HOME=self.home, **variables)
 
     def cli(self, *arguments: str, **variables: Word) -> Result:
         """Runs the installed `primus-lens-wandb`."""
@@ -106,13 +134,20 @@ class PythonEnvironment:
         return sorted(path for path in self.files() if re.search(r"primus[-_]lens", path[len(str(self.folder)) :]))
 
 
-def make_venv(folder: Path, *libraries: Path, python: Path = Path(sys.executable)) -> PythonEnvironment:
-    """A virtual environment that finds further packages in `libraries`, as by any path line of a .pth file."""
+def make_venv(
+    folder: Path, *libraries: Path, python: Path = Path(sys.executable), with_pip: bool = True
+) -> PythonEnvironment:
+    """A virtual environment that finds further packages in `libraries`, as by any path line of a .pth file.
+
+    One of the Python that runs the tests never gets pip by itself.
+    """
     place = folder / "venv"
     if python == Path(sys.executable):
         venv.create(place, with_pip=False, symlinks=True)
     else:
-        subprocess.run([str(python), "-m", "venv", str(place)], env=clean_environ(), check=True, capture_output=True)
+        options = [] if with_pip else ["--without-pip"]
+        command = [str(python), "-m", "venv", *options, str(place)]
+        subprocess.run(command, env=clean_environ(), check=True, capture_output=True)
     (site_packages,) = place.glob("lib/python3*/site-packages")
     return _with_libraries(PythonEnvironment(folder, place / "bin" / "python", site_packages), libraries)
 
@@ -177,11 +212,11 @@ def find_uv() -> str:
     return uv
 
 
-def find_python37() -> Path | None:
-    """A Python 3.7 on PATH or among pyenv's versions."""
+def find_python(version: str) -> Path | None:
+    """An interpreter of this version (3.7) on PATH or among pyenv's, that works."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    candidates = [Path(found) for found in [shutil.which("python3.7")] if found]
-    candidates += sorted(pyenv.glob("versions/3.7*/bin/python3.7"))
+    candidates = [Path(found) for found in [shutil.which(f"python{version}")] if found]
+    candidates += sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
     for candidate in candidates:
         works = subprocess.run([str(candidate), "-c", "import venv"], capture_output=True)
         if works.returncode == 0:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import socket
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,7 +16,17 @@ from typing import Iterator
 import pytest
 
 from .conftest import MakeEnvironment
-from .environments import PACKAGE, ROOT, STARTUP_FILES, PythonEnvironment, Result
+from .environments import (
+    FIRST_PTH,
+    PACKAGE,
+    PTH,
+    ROOT,
+    STARTUP_FILES,
+    STARTUP_MODULE,
+    PythonEnvironment,
+    Result,
+    clean_environ,
+)
 
 WELL = {"WORKLOAD_UID": "w-1"}
 
@@ -53,6 +65,10 @@ def next_step_after(result: Result, fact: str) -> str:
     (index,) = [number for number, line in enumerate(lines) if fact in line]
     assert lines[index + 1].startswith("      → "), result.stdout
     return str(lines[index + 1]).strip()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def assert_no_traceback(result: Result) -> None:
@@ -96,6 +112,14 @@ def test_missing_startup_files_are_exit_1_and_name_the_command(installed: Python
     assert result.returncode == 1
     assert_no_traceback(result)
     step = next_step_after(result, f"start-up files: none in {installed.site_packages}")
+    assert step == f"→ run: {installed.python.parent}/primus-lens-wandb install"
+
+
+def test_advice_without_the_script_is_by_the_interpreter(installed: PythonEnvironment) -> None:
+    (installed.python.parent / "primus-lens-wandb").unlink()
+    (installed.site_packages / PTH.name).unlink()
+    result = installed.run("-m", "primus_lens_wandb_exporter.cli", "check")
+    step = next_step_after(result, f"missing: {PTH.name}")
     assert step == f"→ run: {installed.python} -m primus_lens_wandb_exporter.cli install"
 
 
@@ -106,12 +130,65 @@ def test_one_missing_startup_file_is_a_warning(installed: PythonEnvironment) -> 
     assert "missing: primus_lens_wandb_hook.start" in result.stdout
 
 
-def test_startup_file_with_other_content_is_named(installed: PythonEnvironment) -> None:
-    pth = installed.site_packages / "primus_lens_wandb_hook.pth"
-    pth.write_text("import sys\n")
+def test_startup_files_are_shown_with_their_digests(installed: PythonEnvironment) -> None:
+    result = installed.cli("check")
+    for name, source in STARTUP_FILES.items():
+        assert f"✓ {name} sha256:{digest(source)}\n" in result.stdout
+
+
+@pytest.mark.parametrize("content", [FIRST_PTH, "import sys\n", PTH.read_text() + "\n"])
+def test_startup_file_with_other_content_is_told_with_both_digests(installed: PythonEnvironment, content: str) -> None:
+    pth = installed.site_packages / PTH.name
+    pth.write_text(content)
+    result = installed.cli("check")
+    fact = f"! {pth} sha256:{digest(pth)} is not the one of version "
+    assert fact in result.stdout
+    assert f"which is sha256:{digest(PTH)}" in result.stdout
+    assert "look at what it does" in next_step_after(result, fact)
+
+
+def test_startup_file_that_cannot_be_read_is_told(installed: PythonEnvironment) -> None:
+    pth = installed.site_packages / PTH.name
+    pth.unlink()
+    pth.symlink_to(installed.home / "nowhere")
     result = installed.cli("check")
     assert result.returncode == 1
-    assert f"unreadable or of another version: {pth}" in result.stdout
+    assert_no_traceback(result)
+    assert f"! {pth} cannot be read" in result.stdout
+
+
+def test_damaged_package_is_told_with_its_error(installed: PythonEnvironment) -> None:
+    code = (
+        "import sys; from primus_lens_wandb_exporter import cli; from pathlib import Path\n"
+        f"Path({str(installed.site_packages / PACKAGE / 'wandb_hook.py')!r}).write_text('def broken(')\n"
+        "sys.exit(cli.main(['check']))"
+    )
+    result = installed.run("-c", code)
+    assert result.returncode == 1
+    assert any("the package cannot be imported: SyntaxError" in line for line in bad_lines(result)), result.stdout
+
+
+def test_bytecode_that_python_writes_by_itself_is_not_mentioned(installed: PythonEnvironment) -> None:
+    assert "bytecode:" not in installed.cli("check").stdout
+
+
+def test_missing_bytecode_is_a_note_with_commands_that_bring_it(
+    installed: PythonEnvironment, health_server: HTTPServer
+) -> None:
+    without = {"PYTHONDONTWRITEBYTECODE": "1", "PRIMUS_LENS_API_BASE_URL": address_of(health_server), **WELL}
+    result = installed.cli("check", "--strict", **without)
+    assert result.returncode == 0, result.stdout
+    fact = f"– bytecode: none for {installed.site_packages / STARTUP_MODULE} and "
+    assert "uv pip install --compile-bytecode" in result.stdout
+    command = next_step_after(result, fact).split(": ", 1)[1]
+    subprocess.run(command, shell=True, check=True, env=clean_environ(PYTHONDONTWRITEBYTECODE="1"))
+    assert "bytecode:" not in installed.cli("check", **without).stdout
+    # Bytecode of another source than the one that is there is as good as none.
+    os.utime(installed.site_packages / STARTUP_MODULE, (1, 1))
+    assert (
+        f"bytecode: none for {installed.site_packages / STARTUP_MODULE}, and"
+        in installed.cli("check", **without).stdout
+    )
 
 
 def test_missing_wandb_is_exit_1_and_says_how_to_get_it(

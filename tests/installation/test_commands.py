@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from .conftest import MakeEnvironment
-from .environments import ROOT, STARTUP_FILES, PythonEnvironment, find_uv, make_whole_python, run
+from .environments import (
+    FIRST_PTH,
+    FIRST_START,
+    PTH,
+    STARTUP_FILES,
+    STARTUP_MODULE,
+    STARTUP_PACKAGE,
+    PythonEnvironment,
+    copy_startup_files,
+    find_uv,
+    make_whole_python,
+    run,
+)
 
 
 def remove_startup_files(environment: PythonEnvironment) -> None:
@@ -21,7 +33,7 @@ def test_install_writes_what_is_missing_and_then_nothing_more(installed: PythonE
     remove_startup_files(installed)
     first = installed.cli("install")
     assert first.returncode == 0, first.stdout + first.stderr
-    assert first.stdout.count("✓ wrote ") == 2
+    assert first.stdout.count("✓ wrote ") == 3
     assert installed.wandb_is_patched()
     second = installed.cli("install")
     assert second.returncode == 0
@@ -30,10 +42,50 @@ def test_install_writes_what_is_missing_and_then_nothing_more(installed: PythonE
 
 
 def test_install_replaces_a_startup_file_of_another_version(installed: PythonEnvironment) -> None:
-    pth = installed.site_packages / "primus_lens_wandb_hook.pth"
+    pth = installed.site_packages / PTH.name
     pth.write_text("import sys\n")
     assert installed.cli("install").returncode == 0
-    assert pth.read_bytes() == (ROOT / pth.name).read_bytes()
+    assert pth.read_bytes() == PTH.read_bytes()
+
+
+@pytest.fixture
+def with_first_files(installed: PythonEnvironment) -> PythonEnvironment:
+    """The package of today beside the start-up files that 1.0.0 wrote."""
+    remove_startup_files(installed)
+    (installed.site_packages / PTH.name).write_text(FIRST_PTH)
+    (installed.site_packages / PTH.with_suffix(".start").name).write_text(FIRST_START)
+    return installed
+
+
+def test_startup_files_of_the_first_version_work_and_are_replaced_by_install(
+    with_first_files: PythonEnvironment,
+) -> None:
+    assert with_first_files.wandb_is_patched()
+    assert f"missing: {STARTUP_MODULE}" in with_first_files.cli("check").stdout
+    assert with_first_files.cli("install").returncode == 0
+    for name, source in STARTUP_FILES.items():
+        assert (with_first_files.site_packages / name).read_bytes() == source.read_bytes()
+    assert with_first_files.wandb_is_patched()
+
+
+def test_startup_files_of_the_first_version_are_removed_by_uninstall(with_first_files: PythonEnvironment) -> None:
+    assert with_first_files.cli("uninstall").returncode == 0
+    assert not [name for name in STARTUP_FILES if (with_first_files.site_packages / name).exists()]
+    assert not with_first_files.wandb_is_patched()
+
+
+def test_install_replaces_outdated_files_also_where_another_folder_is_in_order(
+    tmp_path: Path, stand_ins: Path, pip_library: Path, wheel: Path
+) -> None:
+    environment = make_whole_python(tmp_path / "whole", stand_ins, pip_library)
+    base = {"PYTHONUSERBASE": str(tmp_path / "user")}
+    environment.pip("install", "--user", wheel, **base)
+    left_over = environment.site_packages / PTH.name
+    left_over.write_text(FIRST_PTH)
+    install = environment.run("-m", "primus_lens_wandb_exporter.cli", "install", **base)
+    assert install.returncode == 0, install.stdout + install.stderr
+    assert left_over.read_bytes() == PTH.read_bytes()
+    assert environment.wandb_is_patched(**base)
 
 
 def test_installed_startup_files_can_be_read_by_other_users(installed: PythonEnvironment) -> None:
@@ -46,7 +98,7 @@ def test_installed_startup_files_can_be_read_by_other_users(installed: PythonEnv
 def test_install_without_a_writable_folder_is_exit_1(installed: PythonEnvironment) -> None:
     remove_startup_files(installed)
     # A folder in the place of the file stops also root, who can write everywhere.
-    (installed.site_packages / STARTUP_FILES[0]).mkdir()
+    (installed.site_packages / PTH.name).mkdir()
     result = installed.cli("install")
     assert result.returncode == 1
     assert "start-up files are not written" in result.stdout
@@ -57,9 +109,10 @@ def test_install_without_a_writable_folder_is_exit_1(installed: PythonEnvironmen
 def test_uninstall_removes_the_startup_files_and_keeps_the_package(installed: PythonEnvironment) -> None:
     result = installed.cli("uninstall")
     assert result.returncode == 0
-    assert result.stdout.count("✓ removed ") == 2
+    assert result.stdout.count("✓ removed ") == 3
     assert "-m pip uninstall primus-lens-wandb-exporter" in result.stdout
     assert not installed.wandb_is_patched()
+    assert not (installed.site_packages / STARTUP_PACKAGE).exists()
     assert installed.cli("uninstall").returncode == 0
     assert installed.cli("--version").stdout.startswith("primus-lens-wandb ")
 
@@ -71,7 +124,7 @@ def test_pip_uninstall_works_after_uninstall(installed: PythonEnvironment) -> No
 
 
 def test_uninstall_that_fails_is_exit_1(installed: PythonEnvironment) -> None:
-    pth = installed.site_packages / STARTUP_FILES[0]
+    pth = installed.site_packages / PTH.name
     pth.unlink()
     pth.mkdir()
     result = installed.cli("uninstall")
@@ -91,7 +144,7 @@ def test_user_site_is_searched_and_written_where_it_is_read(
     assert "start-up files in %s" % (tmp_path / "user") in check.stdout
     assert environment.run(*cli, "uninstall", **base).returncode == 0
     assert environment.run(*cli, "install", **base).returncode == 0
-    assert list((tmp_path / "user").rglob(STARTUP_FILES[0]))
+    assert list((tmp_path / "user").rglob(PTH.name))
     # -s: the user's site-packages are not read, so the package is not there either.
     assert environment.run("-s", *cli, "check", **base).returncode == 1
 
@@ -123,6 +176,19 @@ class TestInstallHook:
         assert installed.run(lone_file, "check", "--strict").returncode == 1
         remove_startup_files(installed)
         assert installed.run(lone_file, "check").returncode == 1
+
+    @pytest.mark.parametrize("flags", [[], ["-I"]])
+    def test_nothing_beside_the_lone_file_runs(
+        self, installed: PythonEnvironment, lone_file: Path, flags: list[str]
+    ) -> None:
+        witness = lone_file.parent / "was-run"
+        for name in ("argparse", "importlib", "os", "shlex", "subprocess", "tempfile", "pip", "json", "site", "wandb"):
+            (lone_file.parent / f"{name}.py").write_text(f"open({str(witness)!r}, 'a').write({name!r})\n")
+        for action in ("check", "install", "uninstall"):
+            result = installed.run(*flags, lone_file.name, action, cwd=lone_file.parent)
+            assert result.returncode == 0, result.stdout + result.stderr
+        assert not witness.exists(), witness.read_text()
+        assert installed.leftovers() == []
 
     def test_install_writes_missing_startup_files(self, installed: PythonEnvironment, lone_file: Path) -> None:
         remove_startup_files(installed)
@@ -169,8 +235,8 @@ class TestInstallHook:
     def test_uninstall_removes_startup_files_that_pip_does_not_know(
         self, environment: PythonEnvironment, checkout: Path
     ) -> None:
-        for name in STARTUP_FILES:
-            shutil.copy(ROOT / name, environment.site_packages)
+        copy_startup_files(environment.site_packages)
+        assert not environment.wandb_is_patched()
         result = environment.run(checkout / "install_hook.py", "uninstall")
         assert result.returncode == 0, result.stdout + result.stderr
         assert environment.leftovers() == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import MakeEnvironment
-from .environments import STARTUP_FILES, PythonEnvironment, find_python37, make_venv
+from .environments import STARTUP_FILES, PythonEnvironment, find_python, make_venv
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_real_wandb_is_patched_after_pip_install(
 
 
 def test_python37_installs_checks_and_uninstalls(tmp_path: Path, stand_ins: Path, wheel: Path) -> None:
-    python37 = find_python37()
+    python37 = find_python("3.7")
     if python37 is None:
         pytest.skip("there is no working Python 3.7 on PATH or in pyenv")
     environment = make_venv(tmp_path / "python3.7", stand_ins, python=python37)

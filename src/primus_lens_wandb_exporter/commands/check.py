@@ -5,16 +5,17 @@ import difflib
 import os
 import sys
 import tempfile
-from typing import Any, List
+from typing import Any
 
 from .. import __version__, identity, installation, settings
-from ..installation import CURRENT, OUTDATED, STARTUP_FILES, Probe
+from ..installation import CURRENT, Probe
 from ..owned_files import OwnedFiles
 from ..redaction import EXTRA_KEYS_VARIABLE
 from ..sinks import jsonl
 from .environment import Environment, read_environment
 from .lens_health import ask_health
 from .report import Report, install_step, python_command, redact_addresses, show
+from .startup_report import report_bytecode, report_startup_files
 
 _SWITCH = "PRIMUS_LENS_WANDB_HOOK"
 _TOKEN = "PRIMUS_LENS_API_TOKEN"
@@ -57,7 +58,8 @@ def _run_check(options: argparse.Namespace) -> int:
     report.title("Installation")
     _report_interpreter(report)
     _report_package(report, facts)
-    _report_startup_files(report, facts)
+    report_startup_files(report, facts)
+    report_bytecode(report, facts)
     _report_wandb(report, facts)
     report_interception(report, facts, environment)
     report.title("Settings")
@@ -104,46 +106,6 @@ def _report_package(report: Report, facts: Probe) -> None:
         report.good("package: %s in %s" % (facts.version, facts.package))
 
 
-def _report_startup_files(report: Report, facts: Probe) -> None:
-    folders = installation.site_folders()
-    files = installation.find_startup_files()
-    for folder in dict.fromkeys(os.path.dirname(file.path) for file in files):
-        there = [file for file in files if os.path.dirname(file.path) == folder]
-        names = ", ".join(os.path.basename(file.path) for file in there)
-        outdated = [file.path for file in there if file.state == OUTDATED]
-        missing = [name for name in STARTUP_FILES if name not in names]
-        owner = "pip uninstall removes them" if all(file.recorded for file in there) else "written by hand or install"
-        line = "start-up files in %s: %s (%s)" % (folder, names, owner)
-        if outdated:
-            report.warning(line + "; unreadable or of another version: " + ", ".join(outdated), install_step())
-        elif missing:
-            report.warning(line + "; missing: " + ", ".join(missing), install_step())
-        else:
-            report.good(line)
-    searched = ", ".join(folders)
-    if not folders:
-        report.bad("start-up files: none are read under `python -S`", "start Python without -S")
-    elif files:
-        report.good("folders searched for start-up files: " + searched)
-    elif facts.hooked_at_start:
-        report.warning("start-up files: none in %s, and yet the hook is there" % searched, install_step())
-    else:
-        report.bad("start-up files: none in " + searched, *_steps_for_missing_files(facts, folders))
-
-
-def _steps_for_missing_files(facts: Probe, folders: List[str]) -> List[str]:
-    folder = os.path.dirname(facts.package)
-    steps = [install_step()]
-    if facts.package and folder not in folders:
-        steps.append(
-            "why: the package lies in %s, which is on the path by PYTHONPATH or the like, and Python reads start-up "
-            "files in site-packages only" % folder
-        )
-    if sys.flags.no_user_site or sys.flags.isolated:
-        steps.append("the user's site-packages are not searched, because Python was started with -I or -s")
-    return steps
-
-
 def _report_wandb(report: Report, facts: Probe) -> None:
     install = "run: %s -m pip install 'wandb>=0.12.0'" % python_command()
     if facts.wandb_error.startswith("ModuleNotFoundError: No module named 'wandb'"):
@@ -182,11 +144,15 @@ def _why_not_intercepted(facts: Probe, environment: Environment) -> "tuple[str, 
     if not facts.package:
         return "the package is not there (see above)", []
     if not facts.hooked_at_start:
-        if any(file.state == CURRENT for file in installation.find_startup_files()):
+        if any(_startup_files_are_current(folder) for folder in installation.site_folders()):
             return "the start-up files are there, but have no effect", [
                 "look for an error: %s -v -c pass 2>&1 | grep -i -A9 %s" % (python_command(), "primus_lens")
             ]
         return "no start-up file installs the hook (see above)", [install_step()]
+    if facts.package_error:
+        return "the package cannot be imported: " + facts.package_error, [
+            "run: %s -m pip install --force-reinstall --no-deps %s" % (python_command(), installation.DISTRIBUTION)
+        ]
     if facts.messages:
         return " ".join(facts.messages), ["run: %s -m pip install --upgrade 'wandb>=0.12.0'" % python_command()]
     if facts.wandb_is_whole:
@@ -195,6 +161,10 @@ def _why_not_intercepted(facts: Probe, environment: Environment) -> "tuple[str, 
             "primus_lens_wandb_exporter.wandb_hook.install_wandb_hook() after `import wandb`"
         ]
     return "there is no wandb to intercept (see above)", []
+
+
+def _startup_files_are_current(folder: str) -> bool:
+    return all(file.state == CURRENT for file in installation.read_startup_files(folder))
 
 
 def _report_settings(report: Report, environment: Environment) -> None:

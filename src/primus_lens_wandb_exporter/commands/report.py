@@ -1,5 +1,6 @@
 """How commands speak: one fact a line with a mark, and below what is not good what to do next."""
 
+import os
 import re
 import shlex
 import sys
@@ -12,12 +13,12 @@ class Report:
     """Prints facts, one a line with a mark, and below what is not good what to do next."""
 
     def __init__(self) -> None:
-        marks = ("✓", "!", "✗", "→")
+        marks = ("✓", "–", "!", "✗", "→")
         try:
             "".join(marks).encode(sys.stdout.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
-            marks = ("[ok]", "[!]", "[X]", "->")
-        self._good, self._warning, self._bad, self._arrow = marks
+            marks = ("[ok]", "[-]", "[!]", "[X]", "->")
+        self._good, self._note, self._warning, self._bad, self._arrow = marks
         self.warnings = 0
         self.failures = 0
 
@@ -26,6 +27,10 @@ class Report:
 
     def good(self, fact: str) -> None:
         self._print(self._good, fact)
+
+    def note(self, fact: str, *next_steps: str) -> None:
+        """What could be better but is no reason to stop, not even for ``--strict``."""
+        self._print(self._note, fact, next_steps)
 
     def warning(self, fact: str, *next_steps: str) -> None:
         self.warnings += 1
@@ -58,4 +63,13 @@ def python_command() -> str:
 
 
 def install_step() -> str:
-    return "run: %s -m %s.cli install" % (python_command(), installation.PACKAGE)
+    return "run: %s install" % own_command()
+
+
+def own_command() -> str:
+    """How to start these commands again: by the script beside the interpreter, which takes no module from the folder
+    that it is started in, else by ``python -m``, which does."""
+    script = os.path.join(os.path.dirname(sys.executable), "primus-lens-wandb")
+    if os.access(script, os.X_OK):
+        return shlex.quote(script)
+    return "%s -m %s.cli" % (python_command(), installation.PACKAGE)

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from .. import installation
-from ..installation import CURRENT, Probe
+from ..installation import MISSING, Probe
 from .check import report_interception
 from .environment import read_environment
 from .report import Report, python_command
@@ -33,25 +33,36 @@ def _run_install(_options: argparse.Namespace) -> int:
 
 
 def _write_startup_files(report: Report, facts: Probe) -> bool:
-    for folder in installation.site_folders():
-        files = installation.read_startup_files(folder)
-        if all(file.state == CURRENT for file in files):
-            report.good("the start-up files are in " + folder)
-            return True
-    folder = installation.choose_folder(facts.package) or ""
-    if not folder:
-        report.bad(
-            "no folder for start-up files can be written: "
-            + (", ".join(installation.site_folders()) or "none is read"),
-            "use a virtual environment, or run this with the rights of the owner of the folder",
-        )
-        return False
+    """Brings every folder that has start-up files up to date, or one where none has; False when none could be."""
+    folders = [folder for folder in installation.site_folders() if _has_startup_files(folder)]
+    if not folders:
+        chosen = installation.choose_folder(facts.package)
+        if chosen is None:
+            report.bad(
+                "no folder for start-up files can be written: "
+                + (", ".join(installation.site_folders()) or "none is read"),
+                "use a virtual environment, or run this with the rights of the owner of the folder",
+            )
+            return False
+        folders = [chosen]
+    outcomes = [_write_into(report, folder) for folder in folders]
+    return any(outcomes)
+
+
+def _has_startup_files(folder: str) -> bool:
+    return any(file.state != MISSING for file in installation.read_startup_files(folder))
+
+
+def _write_into(report: Report, folder: str) -> bool:
     try:
-        for path in installation.write_startup_files(folder):
-            report.good("wrote " + path)
+        written = installation.write_startup_files(folder)
     except OSError as error:
         report.bad("start-up files are not written: %s" % error, "make %s writable and run this again" % folder)
         return False
+    for path in written:
+        report.good("wrote " + path)
+    if not written:
+        report.good("the start-up files are in " + folder)
     return True
 
 
