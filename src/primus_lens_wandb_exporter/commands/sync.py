@@ -3,7 +3,6 @@
 import argparse
 import fcntl
 import os
-import random
 import sys
 import time
 from typing import Any, Dict, List
@@ -11,7 +10,7 @@ from typing import Any, Dict, List
 from .. import settings
 from ..records import MetricsRecord, Run
 from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_api import FIRST_BACKOFF_S
+from ..sinks.lens_api import backoff_s
 from ..sinks.lens_batches import Request, StepBatcher
 from ..sinks.lens_client import Answer, LensClient
 from .mirror import Mirror, find_mirrors
@@ -22,6 +21,8 @@ PATIENCE_S = 60.0
 _LONGEST_BACKOFF_S = 10.0
 # How often the server may fail on one request before it is set aside, and how many may be.
 _MOST_FAILURES = 4
+# How often it may be asked where only a person can help: a wrong address, a certificate that is not trusted.
+_MOST_FAILURES_WITHOUT_HOPE = 2
 _MOST_SET_ASIDE = 20
 
 
@@ -207,18 +208,18 @@ class _Delivery:
 def _post_patiently(client: LensClient, request: Request) -> Answer:
     """Posts until the server takes or refuses the request, fails on it again and again, or is away for `PATIENCE_S`."""
     give_up = time.monotonic() + PATIENCE_S
-    backoff = FIRST_BACKOFF_S
-    failures = 0
+    failures = hopeless = attempts = 0
     while True:
         answer = client.post(request.path, request.body)
         failures += answer.failed_on_request
-        if failures == _MOST_FAILURES:
+        hopeless += answer.needs_a_person
+        if failures == _MOST_FAILURES or hopeless == _MOST_FAILURES_WITHOUT_HOPE:
             return answer
-        delay = answer.retry_after_s if answer.retry_after_s is not None else random.uniform(0, backoff)
+        delay = backoff_s(attempts, answer, _LONGEST_BACKOFF_S)
         if not answer.retry or time.monotonic() + delay > give_up:
             return answer
         time.sleep(delay)
-        backoff = min(backoff * 2, _LONGEST_BACKOFF_S)
+        attempts += 1
 
 
 class _Progress:
