@@ -7,6 +7,8 @@ some bring classes of the same names of their own.
 from typing import List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
+from ..diagnostics import redact_addresses
+
 _LONGEST_TEXT = 200
 
 
@@ -33,7 +35,7 @@ def explain(error: BaseException, base_url: str, limit_s: float) -> Trouble:
 
 
 def short(error: BaseException) -> str:
-    text = "%s: %s" % (type(error).__name__, error)
+    text = "%s: %s" % (type(error).__name__, redact_addresses(str(error)))
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
 
 
@@ -53,6 +55,12 @@ def _explain_one(error: BaseException, base_url: str, limit_s: float) -> Optiona
         return Trouble(
             "the trusted certificates cannot be read (%s)" % text,
             "correct REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE), or unset it",
+            needs_a_person=True,
+        )
+    if names & {"LocationValueError", "InvalidURL"}:
+        return Trouble(
+            "this address cannot be used (%s)" % short(error),
+            "correct PRIMUS_LENS_API_BASE_URL",
             needs_a_person=True,
         )
     if names & {"gaierror", "UnicodeError"}:
