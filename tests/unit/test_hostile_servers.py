@@ -6,15 +6,15 @@ The client runs in the interpreter that trains, with the requests and urllib3 th
 from __future__ import annotations
 
 import json
-import shutil
 import ssl
 import subprocess
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import pytest
 
 from ..support import hostile
+from ..support.certificates import Certificate, self_signed
 from ..support.hostile import GOOD, envelope, hostile_server
 from ..support.training import clean_environment
 
@@ -36,6 +36,7 @@ for number in range(count):
     print(json.dumps(found))
 """
 Post = Callable[..., "list[dict[str, Any]]"]
+Tls = Tuple[Optional[ssl.SSLContext], Dict[str, str]]
 
 
 @pytest.fixture
@@ -58,29 +59,17 @@ def post(training_python: str) -> Post:
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate with its key that nobody has signed."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path) + ".key", "-out", str(path) + ".crt"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(Path(str(path) + ".crt").read_bytes() + Path(str(path) + ".key").read_bytes())
-    return path
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module")
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
+@pytest.fixture(params=["plain", "TLS"])
+def tls(request: pytest.FixtureRequest) -> Tls:
+    """Both ways: what the server needs, and the variables with which the client trusts it."""
+    if request.param == "plain":
+        return None, {}
+    certificate: Certificate = request.getfixturevalue("certificate")
+    return certificate.context, {"REQUESTS_CA_BUNDLE": str(certificate.path)}
 
 
 def assert_waits_for_better_times(answer: dict[str, Any]) -> None:
@@ -111,10 +100,8 @@ def test_an_answer_that_drips_is_given_up_in_time(behaviour: hostile.Behaviour, 
     assert good["delivered"]
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
-def test_a_server_that_reads_slowly_is_given_up_in_time(secure: bool, post: Post, request: Any) -> None:
-    context = request.getfixturevalue("tls") if secure else None
-    trusted = {"REQUESTS_CA_BUNDLE": str(request.getfixturevalue("certificate"))} if secure else {}
+def test_a_server_that_reads_slowly_is_given_up_in_time(tls: Tls, post: Post) -> None:
+    context, trusted = tls
     with hostile_server(hostile.send(GOOD), context, seconds_per_byte=0.2) as server:
         (answer,) = post(server.base_url, size=20_000_000, limit_s=2.0, **trusted)
     assert_waits_for_better_times(answer)
@@ -129,7 +116,6 @@ def test_what_is_compressed_is_not_decompressed(post: Post) -> None:
     assert good["delivered"]
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -144,20 +130,17 @@ def test_what_is_compressed_is_not_decompressed(post: Post) -> None:
     ids=["at once", "later", "cut", "103", "foreign", "refused", "no content"],
 )
 def test_a_second_answer_is_not_taken_for_that_to_the_next_request(
-    pieces: tuple[bytes, ...], secure: bool, post: Post, request: Any
+    pieces: tuple[bytes, ...], tls: Tls, post: Post
 ) -> None:
-    context = request.getfixturevalue("tls") if secure else None
-    trusted = {"REQUESTS_CA_BUNDLE": str(request.getfixturevalue("certificate"))} if secure else {}
+    context, trusted = tls
     refuse = hostile.answer(400, envelope(400, "the real answer"))
     with hostile_server(hostile.in_turn(hostile.send(*pieces), refuse), context) as server:
         _, second = post(server.base_url, count=2, pause_s=1.0, **trusted)
     assert "the real answer" in second["reason"]
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
-def test_one_connection_serves_many_requests(secure: bool, post: Post, request: Any) -> None:
-    context = request.getfixturevalue("tls") if secure else None
-    trusted = {"REQUESTS_CA_BUNDLE": str(request.getfixturevalue("certificate"))} if secure else {}
+def test_one_connection_serves_many_requests(tls: Tls, post: Post) -> None:
+    context, trusted = tls
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
     body = envelope(2000, "OK")
     both = hostile.in_turn(hostile.send(GOOD), hostile.send(chunked % (len(body), body)), hostile.send(GOOD))
@@ -197,8 +180,8 @@ def test_what_is_no_answer_of_lens_is_tried_again(behaviour: hostile.Behaviour, 
     assert good["delivered"]
 
 
-def test_an_untrusted_certificate_is_told(tls: ssl.SSLContext, post: Post) -> None:
-    with hostile_server(hostile.send(GOOD), tls) as server:
+def test_an_untrusted_certificate_is_told(certificate: Certificate, post: Post) -> None:
+    with hostile_server(hostile.send(GOOD), certificate.context) as server:
         (answer,) = post(server.base_url)
         assert server.bodies == []
     assert_waits_for_better_times(answer)
@@ -208,12 +191,12 @@ def test_an_untrusted_certificate_is_told(tls: ssl.SSLContext, post: Post) -> No
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"], ids=["missing", "empty", "garbage"])
 def test_a_bad_file_of_certificates_is_told_each_time(
-    content: str | None, tls: ssl.SSLContext, post: Post, tmp_path: Path
+    content: str | None, certificate: Certificate, post: Post, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
-    with hostile_server(hostile.send(GOOD), tls) as server:
+    with hostile_server(hostile.send(GOOD), certificate.context) as server:
         answers = post(server.base_url, count=2, REQUESTS_CA_BUNDLE=str(bundle))
     for answer in answers:
         assert_waits_for_better_times(answer)
