@@ -14,8 +14,8 @@ def ask_health(base_url: str) -> "Optional[tuple[str, str]]":
     try:
         # Here, and not in the thread: on a busy machine this alone takes seconds.
         from ..sinks import bounded_http, lens_trouble  # noqa: F401
-    except ImportError as error:
-        return "it cannot be asked (%s)" % error, "run: %s -m pip install requests" % python_command()
+    except Exception as error:  # whatever a broken requests raises
+        return "it cannot be asked (%s)" % error, "run: %s -m pip install --upgrade requests" % python_command()
     answers: "List[Optional[tuple[str, str]]]" = []
     # A name server may keep us waiting much longer than any socket timeout.
     thread = threading.Thread(target=lambda: answers.append(_get_health(base_url)), daemon=True)
