@@ -251,3 +251,17 @@ print(len(gc.get_objects()) - before)
     environment = clean_environment()
     found = subprocess.run([training_python, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
     assert int(found.stdout) < 500, found.stderr
+
+
+def test_nothing_of_it_is_imported_before_the_first_request(training_python: str) -> None:
+    script = """
+import sys
+before = set(sys.modules)
+import primus_lens_wandb_exporter.runtime
+own = "primus_lens_wandb_exporter.sinks."
+heavy = {"requests", "urllib3", "ssl", "http.client", own + "bounded_http", own + "lens_trouble"}
+print(heavy & (set(sys.modules) - before))
+"""
+    environment = clean_environment()
+    found = subprocess.run([training_python, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert found.stdout == "set()\n", found.stderr
