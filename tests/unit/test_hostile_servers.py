@@ -6,6 +6,7 @@ The client runs in the interpreter that trains, with the requests and urllib3 th
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -208,6 +209,14 @@ def test_without_tls_a_bad_file_of_certificates_does_not_matter(post: Post) -> N
     with hostile_server(hostile.send(GOOD)) as server:
         (answer,) = post(server.base_url, REQUESTS_CA_BUNDLE="/nonexistent/ca.pem")
     assert answer["delivered"]
+
+
+def test_a_tls_handshake_that_is_not_answered_is_given_up(post: Post) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (answer,) = post(f"https://127.0.0.1:{silent.getsockname()[1]}/api/v1")
+    assert_waits_for_better_times(answer)
+    assert answer["reason"] == "no connection in time"
+    assert answer["took_s"] < 15
 
 
 @pytest.mark.parametrize(

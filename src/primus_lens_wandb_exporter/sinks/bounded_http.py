@@ -19,8 +19,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 CONNECT_TIMEOUT_S = 5.0
-LONGEST_HEADER = 64 * 1024
 LONGEST_BODY = 64 * 1024
+# With all headers, those of any number of `100 Continue` included.
+LONGEST_ANSWER = 128 * 1024
 # A TLS record: where less is read, the rest is invisible to urllib3's look for unread data in a kept connection.
 _BUFFER_SIZE = 16 * 1024
 
@@ -42,7 +43,7 @@ class _Bounds:
 
     def __init__(self, limit_s: float) -> None:
         self._deadline = time.monotonic() + limit_s
-        self.bytes_left = LONGEST_HEADER + LONGEST_BODY
+        self.bytes_left = LONGEST_ANSWER
         self.is_overrun = False
 
     def limit(self, sock: Any) -> None:

@@ -27,6 +27,8 @@ def explain(error: BaseException, base_url: str, limit_s: float) -> Trouble:
     for cause in chain:
         # Errors and the frames in their tracebacks are cycles, and some trainers switch the garbage collector off.
         cause.__traceback__ = None
+    if any(type(cause).__name__ == "ConnectTimeoutError" or "handshake operation" in str(cause) for cause in chain):
+        return Trouble("no connection in time", no_answer(limit_s).next_step)
     for cause in reversed(chain):
         trouble = _explain_one(cause, base_url, limit_s)
         if trouble is not None:
