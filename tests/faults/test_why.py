@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Iterator
@@ -10,7 +11,9 @@ import pytest
 
 from ..support import hostile
 from ..support.certificates import self_signed
+from ..support.commands import sync
 from ..support.hostile import HostileServer, envelope, hostile_server
+from ..support.lens import Lens
 from ..support.training import Trainer
 
 # What a job does, without wandb.
@@ -117,14 +120,19 @@ def test_what_only_a_person_can_mend_is_said_once_at_once(trainer: Trainer) -> N
 def test_sync_gives_up_soon_where_waiting_cannot_help(trainer: Trainer) -> None:
     last_line(trainer, "http://127.0.0.1:9/api/v1")
     with hostile_server(hostile.answer(404, b"404 page not found\n")) as server:
-        found = subprocess.run(
-            [trainer.python, "-m", "primus_lens_wandb_exporter.cli", "sync", "--base-url", server.base_url, "mirror"],
-            cwd=trainer.directory,
-            env=trainer.environment(),
-            capture_output=True,
-            text=True,
-            timeout=40,
-        )
+        found = sync(trainer, "--base-url", server.base_url, "mirror")
         assert len(server.bodies) == 2
     assert found.returncode == 1
     assert "404 page not found" in found.stdout
+
+
+def test_what_waited_for_a_wrong_address_is_delivered_to_the_right_one(trainer: Trainer, lens: Lens) -> None:
+    with hostile_server(hostile.answer(404, b"404 page not found\n")) as server:
+        last_line(trainer, server.base_url)
+        taken = {json.loads(body)["metrics"][0]["name"] for body in server.bodies}
+        assert taken == {"a"}
+    assert lens.points(trainer.workload) == []
+
+    found = sync(trainer, "--base-url", lens.base_url, "--workload-uid", trainer.workload, "mirror")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert lens.scalars(trainer.workload) == {(0, "a"): 1.0}

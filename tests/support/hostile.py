@@ -30,12 +30,12 @@ GOOD = response(200, envelope(2000, "OK"), b"Content-Type: application/json")
 class HostileServer:
     """``bodies`` are those of the requests that were read whole; ``connections`` is how many were opened."""
 
-    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None, seconds_per_byte: float = 0.0) -> None:
+    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None, seconds_per_read: float = 0.0) -> None:
         self.behaviour = behaviour
         self.bodies: list[bytes] = []
         self.connections = 0
         self._tls = tls
-        self._seconds_per_byte = seconds_per_byte
+        self._seconds_per_read = seconds_per_read
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._is_closed = False
         scheme = "https" if tls else "http"
@@ -68,24 +68,23 @@ class HostileServer:
     def _read_request(self, connection: socket.socket) -> bytes | None:
         received = b""
         while b"\r\n\r\n" not in received:
-            if self._seconds_per_byte:
-                time.sleep(self._seconds_per_byte)
-            more = connection.recv(1 if self._seconds_per_byte else 65536)
+            more = connection.recv(65536)
             if not more:
                 return None
             received += more
         header, _, body = received.partition(b"\r\n\r\n")
         length = int(header.lower().split(b"content-length:")[1].split()[0])
         while len(body) < length:
-            body += connection.recv(65536)
+            time.sleep(self._seconds_per_read)
+            body += connection.recv(16384)
         return body
 
 
 @contextlib.contextmanager
 def hostile_server(
-    behaviour: Behaviour, tls: ssl.SSLContext | None = None, seconds_per_byte: float = 0.0
+    behaviour: Behaviour, tls: ssl.SSLContext | None = None, seconds_per_read: float = 0.0
 ) -> Iterator[HostileServer]:
-    server = HostileServer(behaviour, tls, seconds_per_byte)
+    server = HostileServer(behaviour, tls, seconds_per_read)
     try:
         yield server
     finally:
