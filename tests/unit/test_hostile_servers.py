@@ -89,10 +89,10 @@ def assert_waits_for_better_times(answer: dict[str, Any]) -> None:
 @pytest.mark.parametrize("behaviour", hostile.FLOODS.values(), ids=hostile.FLOODS.keys())
 def test_a_flood_ends_after_so_many_bytes(behaviour: hostile.Behaviour, post: Post) -> None:
     with hostile_server(hostile.in_turn(behaviour, hostile.send(GOOD))) as server:
-        flooded, good = post(server.base_url, count=2)
+        flooded, good = post(server.base_url, limit_s=60.0, count=2)
     assert_waits_for_better_times(flooded)
     assert flooded["processor_s"] < 2
-    assert flooded["took_s"] < 15, "the bound of bytes ends it, not that of time"
+    assert flooded["took_s"] < 50, "the bound of bytes ends it, not that of time"
     assert flooded["memory_mb"] < 20
     assert good["delivered"]
 
@@ -100,11 +100,11 @@ def test_a_flood_ends_after_so_many_bytes(behaviour: hostile.Behaviour, post: Po
 @pytest.mark.parametrize("behaviour", hostile.DRIPS.values(), ids=hostile.DRIPS.keys())
 def test_an_answer_that_drips_is_given_up_in_time(behaviour: hostile.Behaviour, post: Post) -> None:
     with hostile_server(hostile.in_turn(behaviour, hostile.send(GOOD))) as server:
-        dripped, good = post(server.base_url, limit_s=1.5, count=2)
+        dripped, good = post(server.base_url, limit_s=3.0, count=2)
     assert_waits_for_better_times(dripped)
-    assert 1.4 < dripped["took_s"] < 10
+    assert 2.9 < dripped["took_s"] < 45
     assert dripped["processor_s"] < 1
-    assert dripped["reason"] == "no answer within 1.5 s"
+    assert dripped["reason"] == "no answer within 3 s"
     assert good["delivered"]
 
 
@@ -113,7 +113,7 @@ def test_a_server_that_reads_slowly_is_given_up_in_time(tls: Tls, post: Post) ->
     with hostile_server(hostile.send(GOOD), context, seconds_per_read=0.5) as server:
         (answer,) = post(server.base_url, size=20_000_000, limit_s=2.0, **trusted)
     assert_waits_for_better_times(answer)
-    assert answer["took_s"] < 15
+    assert answer["took_s"] < 50
 
 
 def test_what_is_compressed_is_not_decompressed(post: Post) -> None:
@@ -229,10 +229,10 @@ def test_without_tls_a_bad_file_of_certificates_does_not_matter(post: Post) -> N
 
 def test_a_tls_handshake_that_is_not_answered_is_given_up(post: Post) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        (answer,) = post(f"https://127.0.0.1:{silent.getsockname()[1]}/api/v1")
+        (answer,) = post(f"https://127.0.0.1:{silent.getsockname()[1]}/api/v1", limit_s=60.0)
     assert_waits_for_better_times(answer)
     assert answer["reason"] == "no connection in time"
-    assert answer["took_s"] < 15
+    assert answer["took_s"] < 50
 
 
 @pytest.mark.parametrize(

