@@ -110,8 +110,8 @@ def test_an_answer_that_drips_is_given_up_in_time(behaviour: hostile.Behaviour, 
 
 def test_a_server_that_reads_slowly_is_given_up_in_time(tls: Tls, post: Post) -> None:
     context, trusted = tls
-    with hostile_server(hostile.send(GOOD), context, seconds_per_read=0.5) as server:
-        (answer,) = post(server.base_url, size=20_000_000, limit_s=2.0, **trusted)
+    with hostile_server(hostile.send(GOOD), context, seconds_per_read=0.05) as server:
+        (answer,) = post(server.base_url, size=40_000_000, limit_s=2.0, **trusted)
     assert_waits_for_better_times(answer)
     assert answer["took_s"] < 50
 
