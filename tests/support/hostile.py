@@ -30,12 +30,19 @@ GOOD = response(200, envelope(2000, "OK"), b"Content-Type: application/json")
 class HostileServer:
     """``bodies`` are those of the requests that were read whole; ``connections`` is how many were opened."""
 
-    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None, seconds_per_read: float = 0.0) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        tls: ssl.SSLContext | None = None,
+        seconds_per_read: float = 0.0,
+        seconds_before_body: float = 0.0,
+    ) -> None:
         self.behaviour = behaviour
         self.bodies: list[bytes] = []
         self.connections = 0
         self._tls = tls
         self._seconds_per_read = seconds_per_read
+        self._seconds_before_body = seconds_before_body
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._is_closed = False
         scheme = "https" if tls else "http"
@@ -72,19 +79,19 @@ class HostileServer:
             if not more:
                 return None
             received += more
-        header, _, body = received.partition(b"\r\n\r\n")
+        header, _, begin = received.partition(b"\r\n\r\n")
+        body = bytearray(begin)
+        time.sleep(self._seconds_before_body)
         length = int(header.lower().split(b"content-length:")[1].split()[0])
         while len(body) < length:
             time.sleep(self._seconds_per_read)
             body += connection.recv(16384)
-        return body
+        return bytes(body)
 
 
 @contextlib.contextmanager
-def hostile_server(
-    behaviour: Behaviour, tls: ssl.SSLContext | None = None, seconds_per_read: float = 0.0
-) -> Iterator[HostileServer]:
-    server = HostileServer(behaviour, tls, seconds_per_read)
+def hostile_server(behaviour: Behaviour, tls: ssl.SSLContext | None = None, **pauses: float) -> Iterator[HostileServer]:
+    server = HostileServer(behaviour, tls, **pauses)
     try:
         yield server
     finally:

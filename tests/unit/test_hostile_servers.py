@@ -116,6 +116,14 @@ def test_a_server_that_reads_slowly_is_given_up_in_time(tls: Tls, post: Post) ->
     assert answer["took_s"] < 50
 
 
+def test_a_busy_server_has_the_whole_time_to_read(tls: Tls, post: Post) -> None:
+    """More than the time in which it must accept a connection."""
+    context, trusted = tls
+    with hostile_server(hostile.send(GOOD), context, seconds_before_body=7.0) as server:
+        (answer,) = post(server.base_url, size=20_000_000, limit_s=60.0, **trusted)
+    assert answer["delivered"], answer["reason"]
+
+
 def test_what_is_compressed_is_not_decompressed(post: Post) -> None:
     with hostile_server(hostile.in_turn(hostile.send(hostile.gzip_bomb()), hostile.send(GOOD))) as server:
         bomb, good = post(server.base_url, count=2)

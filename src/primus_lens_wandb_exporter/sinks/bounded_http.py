@@ -128,7 +128,7 @@ class _Connection:
     def send(self, data: bytes) -> None:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        # In pieces: over TLS `sendall` gives each record the whole timeout anew.
+        # In pieces: pyOpenSSL, which an old requests puts in the place of ssl, gives each the whole timeout anew.
         for start in range(0, len(data), _BUFFER_SIZE):
             _current.bounds.limit(self.sock)
             self.sock.sendall(data[start : start + _BUFFER_SIZE])
