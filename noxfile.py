@@ -1,4 +1,4 @@
-"""The ends of the supported range: the oldest Python with the oldest wandb, the newest of both.
+"""The ends of the supported range: the oldest Python with the oldest wandb and an old requests, the newest of all.
 
 The tests themselves run in the development environment; each session is what the training scripts run in.
 """
@@ -17,7 +17,7 @@ PYENV_VERSIONS = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "v
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *(str(path / "bin") for path in PYENV_VERSIONS.glob("*"))])
 
 ENDS = [
-    ("3.7", ["wandb==0.12.0", "protobuf<3.21"]),
+    ("3.7", ["wandb==0.12.0", "protobuf<3.21", "requests==2.20.0"]),
     ("3.13", ["wandb"]),
 ]
 

@@ -7,10 +7,11 @@ the exit status: 0 done, 1 not done or not active, 2 wrong usage. Nobody sees a 
 import argparse
 import os
 import sys
-from typing import Optional, Sequence
+from typing import NoReturn, Optional, Sequence
 
 from . import __version__
 from .commands import check, startup_files, sync
+from .diagnostics import printable
 
 PROGRAM = "primus-lens-wandb"
 
@@ -30,12 +31,13 @@ def main(arguments: Optional[Sequence[str]] = None, program: str = PROGRAM) -> i
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print("%s: internal error, please report it: %s: %s" % (program, type(error).__name__, error), file=sys.stderr)
+        cause = printable("%s: %s" % (type(error).__name__, error))
+        print("%s: internal error, please report it: %s" % (program, cause), file=sys.stderr)
         return 1
 
 
 def _make_parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description="Looks after the Primus Lens wandb exporter in this Python environment.",
         epilog="Exit status: 0 done, 1 not done or not active, 2 wrong usage.",
@@ -47,6 +49,11 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
     startup_files.describe_uninstall(commands)
     sync.describe(commands)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def _escape_what_the_terminal_cannot_show() -> None:

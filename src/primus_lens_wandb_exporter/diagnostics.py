@@ -1,10 +1,12 @@
 """How the exporter speaks to people: one logger, one line for each kind of trouble, a debug log on request.
 
-Everything goes through the logger ``primus_lens_wandb_exporter``; the root logger is never touched. A job that
-configures no logging still sees warnings, because the logging module prints those to stderr by itself.
+Nothing that it says can steer a terminal or tell a secret of an address. Everything goes through the logger
+``primus_lens_wandb_exporter``; the root logger is never touched. A job that configures no logging still sees warnings,
+because the logging module prints those to stderr by itself.
 """
 
 import logging
+import re
 import sys
 import threading
 from typing import Dict, Hashable
@@ -12,6 +14,8 @@ from typing import Dict, Hashable
 LOGGER = logging.getLogger(__package__)
 
 _PREFIX = "Primus Lens: "
+# A server chooses its messages: it must fill neither the log nor the memory.
+_MOST_KINDS = 500
 _seen: Dict[Hashable, int] = {}
 _seen_lock = threading.RLock()
 
@@ -19,6 +23,8 @@ _seen_lock = threading.RLock()
 def warn_once(kind: Hashable, message: str, *args: object) -> None:
     """Logs a warning the first time this ``kind`` of trouble comes up in the process; later ones are counted."""
     with _seen_lock:
+        if len(_seen) >= _MOST_KINDS and kind not in _seen:
+            return
         count = _seen[kind] = _seen.get(kind, 0) + 1
     if count == 1:
         LOGGER.warning(_PREFIX + message, *args)
@@ -44,17 +50,33 @@ def debug_is_enabled() -> bool:
     return LOGGER.isEnabledFor(logging.DEBUG)
 
 
-class _Redaction(logging.Filter):
-    """Keeps secrets out of everything the exporter says: addresses and errors may hold them."""
+def printable(text: str) -> str:
+    """The text in one line, with what a terminal would obey or hide as an escape: ESC, CR, LF, C1, bidi overrides."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def redact_addresses(text: str) -> str:
+    """Hides the user and the query of addresses: both may be secrets."""
+    text = re.sub(r"//[^\s'\"]*@", "//***@", text)
+    return re.sub(r"(//[^\s'\"?]*\?)[^\s'\"]+", r"\1***", text)
+
+
+class _Cleaning(logging.Filter):
+    """Keeps secrets and control characters out of everything the exporter says: addresses and errors may hold them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         from .redaction import redact_text
 
-        record.msg, record.args = redact_text(record.getMessage()), ()
+        record.msg, record.args = printable(redact_text(record.getMessage())), ()
+        if record.exc_info:
+            traceback = redact_text(logging.Formatter().formatException(record.exc_info))
+            record.exc_text, record.exc_info = "\n".join(map(printable, traceback.split("\n"))), None
         return True
 
 
-LOGGER.addFilter(_Redaction())
+LOGGER.addFilter(_Cleaning())
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]

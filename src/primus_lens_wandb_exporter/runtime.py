@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MEGABYTE = 1e6
 
 _exporters: Dict[Settings, Exporter] = {}
+_lens_sinks: Dict[Settings, LensSink] = {}
 _budget: Any = None
 _sampler: "Optional[SystemSampler]" = None
 _writer = ""
@@ -78,7 +79,9 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
 
     if settings.api_reporting:
         client = LensClient(settings.base_url, settings.api_token)
-        sinks.append(LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge))
+        lens_sink = LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge)
+        _lens_sinks[settings] = lens_sink
+        sinks.append(lens_sink)
     return Exporter(sinks, budget, capacity)
 
 
@@ -95,10 +98,10 @@ def shut_down() -> None:
         for name, counters in exporter.counters().items():
             diagnostics.debug("%s at the end: %s", name, counters)
             if name == LensSink.name:
-                _say_what_is_missing(settings, counters)
+                _say_what_is_missing(settings, counters, _lens_sinks[settings].trouble)
 
 
-def _say_what_is_missing(settings: Settings, counters: Counters) -> None:
+def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str) -> None:
     missing = counters.pending + counters.dropped + counters.rejected
     if not missing:
         return
@@ -109,12 +112,14 @@ def _say_what_is_missing(settings: Settings, counters: Counters) -> None:
         advice = "Set PRIMUS_LENS_WANDB_OUTPUT_PATH to keep a copy that can be delivered later"
     diagnostics.warn_once(
         ("missing", settings),
-        "%d of %d metrics were not delivered to Lens (%d pending, %d dropped, %d refused). %s",
+        "%d of %d metrics were not delivered to Lens at %s (%d pending, %d dropped, %d refused)%s. %s",
         missing,
         counters.received,
+        diagnostics.redact_addresses(settings.base_url),
         counters.pending,
         counters.dropped,
         counters.rejected,
+        ": " + trouble if trouble else "",
         advice,
     )
 

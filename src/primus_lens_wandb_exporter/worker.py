@@ -23,8 +23,11 @@ _SLICE = 64
 _YIELD_S = 0.0002
 # How many slices it takes before it works on what it has.
 _MOST_SLICES = 64
-# After an error in a sink, and while somebody waits for a flush: look again this soon.
+# While somebody waits for a flush: look again this soon.
 _LOOK_AGAIN_S = 1.0
+# After an error in a sink it rests this long, and twice as long after each further one.
+_FIRST_REST_S = 1.0
+_LONGEST_REST_S = 60.0
 
 
 class FlushMark:
@@ -57,6 +60,8 @@ class Worker:
         self._queued_marks = 0
         self._started = False
         self._stopped = False
+        self._rest_s = 0.0
+        self._rests_until = 0.0
         # A lock used as a bell: released by whoever has news, acquired by the thread to wait for them. Unlike a
         # condition it can be rung from a signal handler that interrupted the ringing.
         self._bell = threading.Lock()
@@ -169,25 +174,43 @@ class Worker:
 
     def _turn(self, marks: List[FlushMark], time_limit_s: Optional[float] = None) -> Optional[float]:
         """Moves what is queued to the sink and lets it work once; collects and settles flush marks."""
-        try:
-            for _ in range(min(_MOST_SLICES, 1 + len(self._queue) // _SLICE)):
-                records, new_marks = self._take()
-                if records:
-                    self.sink.accept(records)
-                    time.sleep(_YIELD_S)
-                for mark in new_marks:
-                    mark.settled_at = self.sink.work_done() + self.sink.work_left()
-                    marks.append(mark)
-            marks[:] = [mark for mark in marks if not mark.abandoned]
-            delay = self.sink.work(bool(marks), time_limit_s)
-        except Exception as error:  # the thread must live as long as the job
-            diagnostics.report_failure("the %s sink" % self.sink.name, error)
-            delay = _LOOK_AGAIN_S
+        for _ in range(min(_MOST_SLICES, 1 + len(self._queue) // _SLICE)):
+            records, new_marks = self._take()
+            if records:
+                self._accept(records)
+                time.sleep(_YIELD_S)
+            for mark in new_marks:
+                mark.settled_at = self.sink.work_done() + self.sink.work_left()
+                marks.append(mark)
+                # Somebody waits: one attempt at once, also of a sink that rests.
+                self._rests_until = 0.0
+        marks[:] = [mark for mark in marks if not mark.abandoned]
+        delay = self._work(bool(marks), time_limit_s)
         for mark in marks:
             if self.sink.work_done() >= mark.settled_at:
                 mark.done.set()
         marks[:] = [mark for mark in marks if not mark.done.is_set()]
         return 0.0 if len(self._queue) > _SLICE else delay
+
+    def _accept(self, records: List[Record]) -> None:
+        try:
+            self.sink.accept(records)
+        except Exception as error:  # the thread must live as long as the job
+            diagnostics.report_failure("the %s sink" % self.sink.name, error)
+
+    def _work(self, urgent: bool, time_limit_s: Optional[float]) -> Optional[float]:
+        rest = self._rests_until - time.monotonic()
+        if rest > 0:
+            return rest
+        try:
+            delay = self.sink.work(urgent, time_limit_s)
+        except Exception as error:  # the thread must live as long as the job, and must not spin
+            diagnostics.report_failure("the %s sink" % self.sink.name, error)
+            delay = self._rest_s = min(max(_FIRST_REST_S, self._rest_s * 2), _LONGEST_REST_S)
+            self._rests_until = time.monotonic() + delay
+        else:
+            self._rest_s = 0.0
+        return delay
 
     def _take(self) -> Tuple[List[Record], List[FlushMark]]:
         records: List[Record] = []
@@ -211,6 +234,7 @@ class Worker:
 
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
+        self._rests_until = 0.0
         while self._queue or self.sink.work_left():
             left = deadline - time.monotonic()
             delay = self._turn([FlushMark()], max(0.05, left))

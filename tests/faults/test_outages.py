@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 from typing import Any
@@ -52,9 +53,18 @@ def assert_each_metric_was_taken_once(faulty: FaultyLens) -> None:
         faults.refuse(408, "timeout"),
         faults.refuse(425, "early"),
         faults.refuse(400, "no valid workload found"),
+        faults.refuse(503, "starting", Retry_After="0"),
         faults.close,
+        faults.html,
+        faults.redirect,
+        faults.foreign(404, b"404 page not found\n"),
+        faults.foreign(200, b"[" * 60_000),
+        faults.flood_with_100_continue,
     ],
-    ids=["503", "500", "429", "408", "425", "unknown pod", "closes"],
+    ids=[
+        *("503", "500", "429", "408", "425", "unknown pod", "no patience", "closes"),
+        *("web page", "redirect", "404 text", "deep JSON", "100 Continue"),
+    ],
 )
 def test_a_trouble_that_passes_loses_nothing(
     outage: faults.Behaviour, faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
@@ -111,9 +121,12 @@ def test_a_lens_that_stores_but_dies_before_it_answers_ends_with_the_right_value
     assert lens.scalars(faulty_trainer.workload) == scalars(training.history)
 
 
-def test_an_answer_that_drips_is_given_up(faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens) -> None:
-    """The server stores, but its answer would take a minute; the next attempts are answered well."""
-    faulty.behaviour = faults.drip
+@pytest.mark.parametrize("behaviour", [faults.drip, faults.drip_a_header], ids=["body", "header"])
+def test_an_answer_that_drips_is_given_up(
+    behaviour: faults.Behaviour, faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
+) -> None:
+    """It would take a minute; the next attempts are answered well."""
+    faulty.behaviour = behaviour
     process = faulty_trainer.start(
         """
         import wandb
@@ -141,6 +154,16 @@ def test_retry_after_is_honoured(faulty: FaultyLens, faulty_trainer: Trainer) ->
     assert all(gap >= 1.9 for gap in gaps[:-2] or [2])
 
 
+@pytest.mark.parametrize("retry_after", ["0", "-5", "Mon, 01 Jan 2001 00:00:00 GMT", "nan"])
+def test_a_server_that_asks_for_no_delay_is_not_asked_all_the_time(
+    retry_after: str, faulty: FaultyLens, faulty_trainer: Trainer
+) -> None:
+    faulty.behaviour = faults.refuse(429, "slow down", Retry_After=retry_after)
+    faulty_trainer.run(SCRIPT, PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0")
+
+    assert 1 <= faulty.request_count <= 30
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [
@@ -164,7 +187,7 @@ def test_a_request_that_is_refused_for_good_does_not_block_those_behind_it(
     arrived = lens.scalars(faulty_trainer.workload)
     assert arrived.items() <= expected.items()
     assert len(expected) - 10 <= len(arrived) < len(expected)
-    refused = [line for line in training.stderr.splitlines() if "refused" in line and message in line]
+    refused = [line for line in training.stderr.splitlines() if "Lens refused" in line and message in line]
     assert len(refused) == 1
     assert len([body for _, body in faulty.requests if has_poison(body)]) == 1
 
@@ -176,6 +199,24 @@ def test_a_request_on_which_the_server_always_fails_does_not_block_those_behind_
         return any(metric["step"] == 20 for metric in body.get("metrics", []))
 
     faulty.behaviour = faults.refuse_if(has_poison, faults.forward, 500, "failed to process metrics")
+    training = faulty_trainer.run(SCRIPT, PRIMUS_LENS_WANDB_BATCH_SIZE="10", PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="20")
+
+    expected = scalars(training.history)
+    arrived = lens.scalars(faulty_trainer.workload)
+    assert arrived.items() <= expected.items()
+    assert len(expected) - 10 <= len(arrived) < len(expected)
+
+
+def test_a_request_that_a_proxy_refuses_does_not_block_those_behind_it(
+    faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
+) -> None:
+    """It answers in its own words: nobody can tell whether Lens would have taken it."""
+
+    def behave(handler: faults.Handler, body: bytes) -> None:
+        too_large = any(metric["step"] == 20 for metric in json.loads(body).get("metrics", []))
+        (faults.foreign(413, b"<html>Request Entity Too Large</html>") if too_large else faults.forward)(handler, body)
+
+    faulty.behaviour = behave
     training = faulty_trainer.run(SCRIPT, PRIMUS_LENS_WANDB_BATCH_SIZE="10", PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="20")
 
     expected = scalars(training.history)

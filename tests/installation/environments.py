@@ -186,7 +186,7 @@ def link_libraries(folder: Path, only: str | None = None) -> Path:
 
 
 def make_stand_ins(folder: Path) -> Path:
-    """A tiny wandb, and the metadata of everything that the exporter requires, so that pip asks for nothing."""
+    """A tiny wandb, real requests, and the metadata of all that the exporter requires, so that pip asks for nothing."""
     (folder / "wandb" / "sdk").mkdir(parents=True)
     (folder / "wandb" / "__init__.py").write_text(
         "__version__ = '0.99.0'\nfrom wandb.sdk.wandb_run import Run\ndef init(): return Run()\n"
@@ -201,6 +201,10 @@ def make_stand_ins(folder: Path) -> Path:
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n")
         (metadata / "RECORD").write_text("")
         (metadata / "INSTALLER").write_text("pip\n")
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        # The last is charset_normalizer's compiled part.
+        if entry.name in ("requests", "urllib3", "certifi", "idna", "charset_normalizer") or "__mypyc." in entry.name:
+            (folder / entry.name).symlink_to(entry)
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator
 
 import requests
 
+from .hostile import envelope
 from .lens import Lens
 
 Behaviour = Callable[["Handler", bytes], None]
@@ -102,10 +103,6 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def envelope(code: int, message: str) -> bytes:
-    return json.dumps({"meta": {"code": code, "message": message}, "data": None, "tracing": None}).encode()
-
-
 def forward(handler: Handler, body: bytes) -> None:
     url = handler.faulty.lens.url + handler.path
     answer = requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60)
@@ -151,6 +148,30 @@ def html(handler: Handler, body: bytes) -> None:
 
 def redirect(handler: Handler, body: bytes) -> None:
     handler.answer(302, b"", Location="http://127.0.0.1:1/login")
+
+
+def foreign(status: int, content: bytes) -> Behaviour:
+    """Answers in another form than Lens."""
+
+    def behave(handler: Handler, body: bytes) -> None:
+        handler.answer(status, content)
+
+    return behave
+
+
+def flood_with_100_continue(handler: Handler, body: bytes) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            handler.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+def drip_a_header(handler: Handler, body: bytes) -> None:
+    """Begins an answer whose header does not end."""
+    with contextlib.suppress(OSError):
+        handler.connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for _ in range(600):
+            handler.connection.sendall(b"x")
+            time.sleep(0.1)
 
 
 def close(handler: Handler, body: bytes) -> None:

@@ -1,6 +1,5 @@
 """Delivers what one mirror lacks, and says what came of it."""
 
-import random
 import shlex
 import sys
 import time
@@ -9,7 +8,7 @@ from typing import Dict, List, Optional
 from .. import settings
 from ..records import MetricsRecord, Run
 from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_api import FIRST_BACKOFF_S
+from ..sinks.lens_api import backoff_s
 from ..sinks.lens_batches import Request, StepBatcher
 from ..sinks.lens_client import Answer, LensClient
 from .mirror import Mirror
@@ -21,6 +20,8 @@ PATIENCE_S = 60.0
 _LONGEST_BACKOFF_S = 10.0
 # How often the server may fail on one request before it is set aside, and how many may be.
 _MOST_FAILURES = 4
+# How often it may be asked where only a person can help: a wrong address, a certificate that is not trusted.
+_MOST_FAILURES_WITHOUT_HOPE = 2
 _MOST_SET_ASIDE = 20
 # Of more addresses in one file than this the rest is not listed.
 _MOST_ADDRESSES = 5
@@ -207,18 +208,18 @@ class Delivery:
 def _post_patiently(client: LensClient, request: Request, patience_s: float) -> Answer:
     """Posts until the server takes or refuses the request, fails on it again and again, or is away for so long."""
     give_up = time.monotonic() + patience_s
-    backoff = FIRST_BACKOFF_S
-    failures = 0
+    failures = hopeless = attempts = 0
     while True:
         answer = client.post(request.path, request.body)
         failures += answer.failed_on_request
-        if failures == _MOST_FAILURES:
+        hopeless += answer.needs_a_person
+        if failures == _MOST_FAILURES or hopeless == _MOST_FAILURES_WITHOUT_HOPE:
             return answer
-        delay = answer.retry_after_s if answer.retry_after_s is not None else random.uniform(0, backoff)
+        delay = backoff_s(attempts, answer, _LONGEST_BACKOFF_S)
         if not answer.retry or time.monotonic() + delay > give_up:
             return answer
         time.sleep(delay)
-        backoff = min(backoff * 2, _LONGEST_BACKOFF_S)
+        attempts += 1
 
 
 class _Progress:

@@ -1,12 +1,13 @@
 """How commands speak: one fact a line with a mark, and below what is not good what to do next."""
 
 import os
-import re
 import shlex
 import sys
 from typing import Iterable
 
 from .. import installation
+from ..diagnostics import printable
+from ..diagnostics import redact_addresses as redact_addresses
 
 
 class Report:
@@ -23,7 +24,7 @@ class Report:
         self.failures = 0
 
     def title(self, text: str) -> None:
-        print("\n" + text)
+        print("\n" + printable(text))
 
     def good(self, fact: str) -> None:
         self._print(self._good, fact)
@@ -41,15 +42,9 @@ class Report:
         self._print(self._bad, fact, next_steps)
 
     def _print(self, mark: str, fact: str, next_steps: Iterable[str] = ()) -> None:
-        print("  %s %s" % (mark, fact))
+        print("  %s %s" % (mark, printable(fact)))
         for step in next_steps:
-            print("      %s %s" % (self._arrow, step))
-
-
-def redact_addresses(text: str) -> str:
-    """Hides the user and the query of addresses: both may be secrets."""
-    text = re.sub(r"//[^\s'\"]*@", "//***@", text)
-    return re.sub(r"(//[^\s'\"?]*\?)[^\s'\"]+", r"\1***", text)
+            print("      %s %s" % (self._arrow, printable(step)))
 
 
 def show(value: object) -> str:

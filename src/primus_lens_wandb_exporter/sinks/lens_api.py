@@ -12,12 +12,25 @@ from .lens_batches import Request, StepBatcher
 from .lens_client import Answer, LensClient
 
 DETECTION_PATH = "/wandb/detection"
+SHORTEST_BACKOFF_S = 0.1
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 # A request on which the server failed this often steps behind the others; when those arrive and it goes on failing,
 # it is the request's fault.
 _FAILURES_BEFORE_STEPPING_BACK = 3
 _FAILURES_BEFORE_GIVING_UP = 6
+# A request that is out for this long is a reason by itself why something was not delivered.
+_LONG_S = 1.0
+
+
+def backoff_s(attempts: int, answer: Answer, longest_s: float = LONGEST_BACKOFF_S) -> float:
+    """How long to wait after ``attempts`` failures before this one: exponential, with full jitter.
+
+    The server's own Retry-After can make it longer, never shorter.
+    """
+    ceiling = min(longest_s, FIRST_BACKOFF_S * 2 ** min(attempts, 10))
+    asked_for = (answer.retry_after_s or 0.0) * random.uniform(1.0, 1.1)
+    return max(SHORTEST_BACKOFF_S, random.uniform(0.0, ceiling), asked_for)
 
 
 class LensSink:
@@ -54,6 +67,9 @@ class LensSink:
         self._attempts = 0
         self._next_attempt = 0.0
         self._was_urgent = False
+        self._sending_since: Optional[float] = None
+        self._trouble = ""
+        self._trouble_at_last_loss = ""
         self._deliveries = 0
         self._detections_left = 0
         self._detections_done = 0
@@ -64,6 +80,15 @@ class LensSink:
     @property
     def rejected(self) -> int:
         return self._refused + self._batcher.rejected
+
+    @property
+    def trouble(self) -> str:
+        """Why not everything is delivered, in a person's words; empty where nothing failed."""
+        since = self._sending_since
+        waits_s = time.monotonic() - since if since is not None else 0.0
+        if waits_s >= _LONG_S:
+            return "no answer for %.0f s" % waits_s
+        return self._trouble or self._trouble_at_last_loss
 
     def takes_run(self, run: Run) -> bool:
         """Whether Lens can place the run; says once what is missing when it cannot."""
@@ -138,6 +163,7 @@ class LensSink:
         while self._backlog_bytes > self._capacity_bytes and len(self._backlog) > 1:
             dropped = self._remove_oldest()
             self.dropped += dropped.metric_count
+            self._trouble_at_last_loss = self._trouble
             diagnostics.warn_once(
                 "lens buffer",
                 "Lens is away and the buffer is full (PRIMUS_LENS_WANDB_BUFFER_MB): the oldest metrics go first",
@@ -154,19 +180,25 @@ class LensSink:
 
     def _send_oldest(self, time_limit_s: Optional[float]) -> None:
         request = self._backlog[0]
-        answer = self._client.post(request.path, request.body, time_limit_s)
+        self._sending_since = time.monotonic()
+        try:
+            answer = self._client.post(request.path, request.body, time_limit_s)
+        finally:
+            self._sending_since = None
+        self._trouble = answer.reason
         if answer.delivered:
             request.is_delivered = True
-            if all(part.is_delivered for part in request.earlier_parts):
-                self._acknowledge(request.run, request.sequences)
             self._remove_oldest()
             self.delivered += request.metric_count
             self._deliveries += 1
             self._attempts = 0
+            if all(part.is_delivered for part in request.earlier_parts):
+                self._acknowledge(request.run, request.sequences)
             diagnostics.debug("✓ Reported: %s of run %s", _describe(request), request.run.run_id)
         elif not answer.retry or self._is_poison(request, answer):
             self._remove_oldest()
             self._refused += request.metric_count
+            self._trouble_at_last_loss = answer.reason
             diagnostics.warn_once(
                 ("lens refused", answer.reason),
                 "Lens refused %s of run %s: %s. Training goes on; nothing of it is sent again",
@@ -175,8 +207,16 @@ class LensSink:
                 answer.reason,
             )
         else:
-            self._wait_before_next_attempt(answer)
+            self._next_attempt = time.monotonic() + backoff_s(self._attempts, answer)
+            self._attempts += 1
             diagnostics.debug("reporting failed, will retry: %s", answer.reason)
+            if answer.needs_a_person:
+                diagnostics.warn_once(
+                    "needs a person",
+                    "Lens at %s: %s. Metrics wait, and it is tried again and again; `primus-lens-wandb check` helps",
+                    diagnostics.redact_addresses(self._client.base_url),
+                    answer.reason,
+                )
 
     def _is_poison(self, request: Request, answer: Answer) -> bool:
         """Whether the server fails on this request only; lets the others pass to find out."""
@@ -191,16 +231,6 @@ class LensSink:
         if request.failures % _FAILURES_BEFORE_STEPPING_BACK == 0:
             self._backlog.rotate(-1)
         return False
-
-    def _wait_before_next_attempt(self, answer: Answer) -> None:
-        """Exponential backoff with full jitter; the server's own Retry-After comes first."""
-        if answer.retry_after_s is not None:
-            delay = answer.retry_after_s * random.uniform(1.0, 1.1)
-        else:
-            ceiling = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempts, 10))
-            delay = random.uniform(0.0, ceiling)
-        self._attempts += 1
-        self._next_attempt = time.monotonic() + delay
 
 
 def _describe(request: Request) -> str:

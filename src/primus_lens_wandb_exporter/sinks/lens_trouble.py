@@ -1,0 +1,112 @@
+"""Why Lens was not reached, in a person's words: for the job's last line, for `sync` and for `check`.
+
+Errors are told by the names of their classes: the libraries that have them are loaded with the first request only, and
+some bring classes of the same names of their own.
+"""
+
+from typing import List, NamedTuple, Optional
+from urllib.parse import urlsplit
+
+from ..diagnostics import redact_addresses
+
+_LONGEST_TEXT = 200
+
+
+class Trouble(NamedTuple):
+    """What is wrong, of the form "Lens at ADDRESS: …", and what to do next."""
+
+    what: str
+    next_step: str
+    # Whether waiting alone will hardly help.
+    needs_a_person: bool = False
+
+
+def explain(error: BaseException, base_url: str, limit_s: float) -> Trouble:
+    """What an error of an exchange with Lens means; the innermost that tells something is the cause."""
+    chain = _chain(error)
+    for cause in chain:
+        # Errors and the frames in their tracebacks are cycles, and some trainers switch the garbage collector off.
+        cause.__traceback__ = None
+    if any(type(cause).__name__ == "ConnectTimeoutError" or "handshake operation" in str(cause) for cause in chain):
+        return Trouble("no connection in time", no_answer(limit_s).next_step)
+    for cause in reversed(chain):
+        trouble = _explain_one(cause, base_url, limit_s)
+        if trouble is not None:
+            return trouble
+    return Trouble("an unexpected error (%s)" % short(error), "look at PRIMUS_LENS_API_BASE_URL")
+
+
+def short(error: BaseException) -> str:
+    text = "%s: %s" % (type(error).__name__, redact_addresses(str(error)))
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
+
+
+def _chain(error: BaseException) -> List[BaseException]:
+    chain: List[BaseException] = []
+    found: Optional[BaseException] = error
+    while found is not None and found not in chain:
+        chain.append(found)
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return chain
+
+
+def _explain_one(error: BaseException, base_url: str, limit_s: float) -> Optional[Trouble]:
+    names = {cls.__name__ for cls in type(error).__mro__}
+    text = str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)[:_LONGEST_TEXT]
+    if "UnreadableCertificatesError" in names:
+        return Trouble(
+            "the trusted certificates cannot be read (%s)" % text,
+            "correct REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE), or unset it",
+            needs_a_person=True,
+        )
+    if names & {"LocationValueError", "InvalidURL"}:
+        return Trouble(
+            "this address cannot be used (%s)" % short(error),
+            "correct PRIMUS_LENS_API_BASE_URL",
+            needs_a_person=True,
+        )
+    if names & {"gaierror", "UnicodeError"}:
+        return Trouble(
+            "the name %s is not known (%s)" % (urlsplit(base_url).hostname, error),
+            "inside the cluster the default address works; elsewhere set PRIMUS_LENS_API_BASE_URL to the address of "
+            "Lens, or to that of `primus-lens-local serve`",
+        )
+    if "ConnectionRefusedError" in names:
+        return Trouble(
+            "nothing listens there (connection refused)",
+            "start Lens, or correct host and port in PRIMUS_LENS_API_BASE_URL",
+        )
+    if names & {"SSLCertVerificationError", "CertificateError"} or "certificate verify failed" in text:
+        return Trouble(
+            "its certificate is not trusted (%s)" % text,
+            "set REQUESTS_CA_BUNDLE to the certificate of its authority",
+            needs_a_person=True,
+        )
+    if names & {"RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "SSLEOFError", "SSLZeroReturnError"}:
+        return Trouble(
+            "the connection was closed without an answer", "look at the log of Lens, and of what is in between"
+        )
+    if names & {"timeout", "TimeoutError"}:
+        return no_answer(limit_s)
+    if "SSLError" in names:
+        return Trouble(
+            "TLS failed (%s)" % text,
+            "set REQUESTS_CA_BUNDLE to the certificate of its authority, or use http:// if Lens has no TLS",
+        )
+    if "HTTPException" in names:
+        return Trouble(
+            "no HTTP answer (%s)" % short(error), "look at what listens there, and at PRIMUS_LENS_API_BASE_URL"
+        )
+    if "OSError" in names and getattr(error, "strerror", None):
+        return Trouble(
+            "it cannot be reached (%s)" % getattr(error, "strerror", ""),
+            "look at the network between here and Lens, and at PRIMUS_LENS_API_BASE_URL",
+        )
+    return None
+
+
+def no_answer(limit_s: float) -> Trouble:
+    return Trouble(
+        "no answer within %.3g s" % limit_s,
+        "look at firewalls, network policies and the name server between here and Lens",
+    )
