@@ -41,7 +41,7 @@ BATCH_SCHEMA: dict[str, Any] = {
 _FAILURES = {
     400: f"`{INVALID_FORMAT}`, or `{UNIDENTIFIED}`",
     401: "the bearer token is missing or wrong (where the server asks for one)",
-    413: "the body is larger than 32 MB",
+    413: "the body is too large: see the limits in docs/local-lens.md",
     500: "`failed to process …`: the database refuses a text with U+0000 or an id over 256 characters, or is full",
 }
 

@@ -6,17 +6,35 @@ A point of time is in milliseconds since 1970, as the sender reported it. Every 
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Iterator, Optional, Union
+from typing import Any, Iterable, Iterator, Optional, Union
 
-from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, distinct, false, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Text,
+    bindparam,
+    cast,
+    distinct,
+    false,
+    func,
+    select,
+    tuple_,
+)
 
 from primus_lens_local.decoding import INT64_MAX
 from primus_lens_local.tables import FrameworkDetection, MetricSummary, RunSummary, TrainingPerformance, WandbLog
 
 _Row = TrainingPerformance
-_ROWS_PER_FETCH = 1000
+_STEPS_PER_QUERY = 65_536
+_MAX_STEPS_PER_PAGE = 500
+# As JSON, values and times.
+_PAGE_BYTES = 128 * 1024
+# A value and a time, with quotes and commas.
+_NUMBERS_BYTES = 40
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,10 @@ class Filters:
     def has_times(self) -> bool:
         """Only some of the time is asked for."""
         return self.start_ms is not None or self.end_ms is not None
+
+    def has_nul(self, workload_uid: str) -> bool:
+        """Whether a name that is asked for holds U+0000: nothing is found."""
+        return holds_nul(workload_uid, self.data_source, self.run_id)
 
     def admits(self, time_ms: int) -> bool:
         """Return whether a single point lies between start and end."""
@@ -79,16 +101,16 @@ def sources(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[st
 
 def available(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[str, Any]]:
     """Return `[{"name": metric, "data_source": [names], "count": steps that have it}]`, sorted by name."""
-    with engine.connect() as connection:
-        if filters.has_times:
-            counts = _counts_between(connection, workload_uid, filters)
-        else:
-            query = (
-                select(MetricSummary.name, RunSummary.data_source, func.sum(MetricSummary.step_count))
-                .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
-                .where(*filters.of_runs(workload_uid))
-                .group_by(MetricSummary.name, RunSummary.data_source)
-            )
+    if filters.has_times:
+        counts = _counts_between(engine, workload_uid, filters)
+    else:
+        query = (
+            select(MetricSummary.name, RunSummary.data_source, func.sum(MetricSummary.step_count))
+            .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+            .where(*filters.of_runs(workload_uid))
+            .group_by(MetricSummary.name, RunSummary.data_source)
+        )
+        with engine.connect() as connection:
             counts = Counter({(name, source): int(count) for name, source, count in connection.execute(query)})
     found: dict[str, dict[str, Any]] = {}
     for (name, data_source), count in sorted(counts.items()):
@@ -148,6 +170,39 @@ def runs(engine: Engine, workload_uid: str) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda run: (run["first_time"], run["run_id"]))
 
 
+def step_pages(
+    engine: Engine, workload_uid: str, filters: Filters, columns: tuple[Any, ...]
+) -> Iterator[Iterable[Any]]:
+    """Yield some columns of the steps by iteration, a few steps at a time, whatever a workload holds.
+
+    First the numbers of the steps are read, then the steps, each few in a transaction of their own: no old state of
+    the database is kept alive for as long as a client reads. A step that changes meanwhile is read as it is then.
+    """
+    if filters.has_nul(workload_uid):
+        return
+    with engine.connect() as connection:
+        step_bytes = _largest_step(connection, workload_uid, filters)
+    per_page = max(1, min(_PAGE_BYTES // max(1, step_bytes), _MAX_STEPS_PER_PAGE))
+    page = select(*columns).where(_Row.id.in_(bindparam("ids", expanding=True)))
+    after: list[ColumnElement[bool]] = []
+    while True:
+        ids = array("q")
+        last_iteration = 0
+        with engine.connect() as connection:
+            steps = select(_Row.iteration, _Row.id).where(*filters.of_steps(connection, workload_uid), *after)
+            steps = steps.order_by(_Row.iteration, _Row.id).limit(_STEPS_PER_QUERY)
+            for iteration, step in connection.execute(steps, execution_options={"yield_per": 1000}):
+                ids.append(step)
+                last_iteration = iteration
+        for start in range(0, len(ids), per_page):
+            with engine.connect() as connection:
+                rows = connection.execute(page, {"ids": list(ids[start : start + per_page])}).all()
+            yield rows
+        if len(ids) < _STEPS_PER_QUERY:
+            return
+        after = [tuple_(_Row.iteration, _Row.id) > tuple_(last_iteration, ids[-1])]
+
+
 def holds_nul(*texts: Optional[str]) -> bool:
     """Return whether a text holds U+0000: nothing stored does, and PostgreSQL refuses to be asked."""
     return any(text is not None and "\0" in text for text in texts)
@@ -156,7 +211,7 @@ def holds_nul(*texts: Optional[str]) -> bool:
 def _identified(
     table: Union[type[RunSummary], type[TrainingPerformance]], workload_uid: str, filters: Filters
 ) -> list[ColumnElement[bool]]:
-    if holds_nul(workload_uid, filters.data_source, filters.run_id):
+    if filters.has_nul(workload_uid):
         return [false()]
     conditions: list[ColumnElement[bool]] = [table.workload_uid == workload_uid]
     if filters.data_source is not None:
@@ -166,17 +221,25 @@ def _identified(
     return conditions
 
 
-def _counts_between(connection: Connection, workload_uid: str, filters: Filters) -> Counter[tuple[str, str]]:
+def _largest_step(connection: Connection, workload_uid: str, filters: Filters) -> int:
+    """Return about how many bytes of JSON a step of a workload can take, values and times."""
+    per_run = (
+        select(func.sum(func.length(MetricSummary.name) * 2 + _NUMBERS_BYTES).label("bytes"))
+        .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+        .where(*filters.of_runs(workload_uid))
+        .group_by(MetricSummary.run_summary_id)
+        .subquery()
+    )
+    return int(connection.scalar(select(func.max(per_run.c.bytes))) or 0)
+
+
+def _counts_between(engine: Engine, workload_uid: str, filters: Filters) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
-    query = select(_Row.data_source, cast(_Row.times_ms, Text)).where(*filters.of_steps(connection, workload_uid))
-    for data_source, times_ms in _streamed(connection, query):
-        times = json.loads(times_ms).items()
-        counts.update((name, data_source) for name, time_ms in times if filters.admits(time_ms))
+    for rows in step_pages(engine, workload_uid, filters, (_Row.data_source, cast(_Row.times_ms, Text))):
+        for data_source, times_ms in rows:
+            times = json.loads(times_ms).items()
+            counts.update((name, data_source) for name, time_ms in times if filters.admits(time_ms))
     return counts
-
-
-def _streamed(connection: Connection, query: Any) -> Iterator[Any]:
-    yield from connection.execute(query, execution_options={"yield_per": _ROWS_PER_FETCH})
 
 
 def _count_by_workload(

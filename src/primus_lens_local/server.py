@@ -6,6 +6,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import AsyncIterator, Optional
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,8 @@ from primus_lens_local import answers
 from primus_lens_local.auth import TokenAuth
 from primus_lens_local.database import open_database
 from primus_lens_local.description import DescribedApp
-from primus_lens_local.guards import BodyLimit, BrowserGuard
+from primus_lens_local.guards import BrowserGuard
+from primus_lens_local.limits import QUERY_THREADS, AnswerLimit, AnswerRoom, BodyLimit
 from primus_lens_local.page import mount_page
 from primus_lens_local.routes import ingest, metrics, workloads
 from primus_lens_local.routes.docs import OPENAPI_URL, add_docs
@@ -34,6 +36,7 @@ def create_app(database: str, token: Optional[str] = None, listens_on_loopback: 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = QUERY_THREADS
         app.state.writer = Writer(engine)
         app.state.writer.start()
         yield
@@ -46,6 +49,8 @@ def create_app(database: str, token: Optional[str] = None, listens_on_loopback: 
     app.state.engine = engine
     # What is added later stands before what was added earlier.
     app.add_middleware(ingest.DirectIngest)
+    app.state.answer_room = AnswerRoom()
+    app.add_middleware(AnswerLimit, room=app.state.answer_room)
     app.add_middleware(BodyLimit)
     if token:
         app.add_middleware(TokenAuth, token=token)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from typing import Annotated, Any, Iterable, Optional
+from typing import Annotated, Any, Iterator, Optional
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 
 from primus_lens_local import points, queries
 from primus_lens_local.decoding import INT64_MAX, INT64_MIN
-from primus_lens_local.points import Point
+from primus_lens_local.points import Point, encode
 from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
 
 router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
 
 _GRAFANA_ALL = "$__all"
+# Beginning, three pages of points and end.
+_PARTS_OF_SHORT_ANSWER = 6
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 DataSource = Annotated[Optional[str], Query(description="only this source, for example wandb")]
@@ -74,10 +78,14 @@ def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: Reques
     return _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
 
 
-def _points(workload_uid: str, filters: Filters, found: Iterable[Point]) -> Response:
-    data, count = points.encode(found)
+def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Point]]) -> Response:
+    """Answer in one piece what fits a page; what is longer is read while it is sent. What fails at once is an error."""
     asked = f'"workload_uid":{json.dumps(workload_uid)},"data_source":{json.dumps(filters.data_source or "")}'
-    return Response(f'{{{asked},"data":{data},"total_count":{count}}}', media_type="application/json")
+    parts = encode(asked, pages)
+    beginning = list(itertools.islice(parts, _PARTS_OF_SHORT_ANSWER))
+    if len(beginning) < _PARTS_OF_SHORT_ANSWER:
+        return Response("".join(beginning), media_type="application/json")
+    return StreamingResponse(itertools.chain(["".join(beginning)], parts), media_type="application/json")
 
 
 def _requested_names(metrics: str) -> Optional[frozenset[str]]:
