@@ -54,9 +54,11 @@ MAX_DETECTIONS = 20_000
 # Answers
 MAX_ANSWERS_BYTES = 64 * MIB
 """What all answers may take that are being sent; small ones do not count."""
-STREAM_BYTES = 2 * MIB
+STREAM_BYTES = MIB
 """What a streamed answer counts for."""
-QUERY_THREADS = 12
+QUERY_THREADS = 8
+READING_THREADS = 4
+"""For the points of metrics, beside the other queries."""
 
 RETRY_AFTER = {"retry-after": "2"}
 

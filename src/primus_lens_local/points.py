@@ -70,15 +70,15 @@ def encode(head: str, pages: Iterable[list[Point]]) -> Iterator[str]:
     count = 0
     yield f'{{{head},"data":['
     for page in pages:
-        if not page:
-            continue
-        objects = [
-            f'{{"metric_name":{quoted[name]},"value":{value!r},"timestamp":{timestamp},"iteration":{iteration},'
-            f'"data_source":{quoted[data_source]},"run_id":{quoted[run_id]}}}'
-            for iteration, timestamp, name, run_id, data_source, value in page
-        ]
-        yield ("," if count else "") + ",".join(objects)
-        count += len(page)
+        if page:
+            yield ("," if count else "") + ",".join(
+                [
+                    f'{{"metric_name":{quoted[name]},"value":{value!r},"timestamp":{timestamp},"iteration":{iteration},'
+                    f'"data_source":{quoted[data_source]},"run_id":{quoted[run_id]}}}'
+                    for iteration, timestamp, name, run_id, data_source, value in page
+                ]
+            )
+            count += len(page)
     yield f'],"total_count":{count}}}'
 
 

@@ -17,6 +17,8 @@ from primus_lens_local.guards import refuse
 
 # What is parsed at once: so much of the next request can go uncounted.
 _SLICE_BYTES = 8 * 1024
+# Who sends no more is not refused because others do.
+_COMMON_HEAD_BYTES = 8 * 1024
 # How long a refused client may take to read why.
 _FAREWELL_SECONDS = 2.0
 _MAX_FAREWELLS = 256
@@ -144,7 +146,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._count(self._framing_bytes)
         if self._framing_bytes > limits.MAX_HEAD_BYTES + self._body_bytes // _FRAMING_SHARE:
             self._refuse(431, _HEAD_TOO_LARGE)
-        elif BoundedProtocol._heads_bytes > limits.MAX_HEADS_BYTES:
+        elif self._framing_bytes > _COMMON_HEAD_BYTES and BoundedProtocol._heads_bytes > limits.MAX_HEADS_BYTES:
             self._refuse(503, _TOO_MANY_HEADS)
 
     def _head_bytes(self) -> int:

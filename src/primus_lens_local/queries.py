@@ -29,10 +29,11 @@ from primus_lens_local.decoding import INT64_MAX
 from primus_lens_local.tables import FrameworkDetection, MetricSummary, RunSummary, TrainingPerformance, WandbLog
 
 _Row = TrainingPerformance
+_STEPS_PER_FIRST_QUERY = 2048
 _STEPS_PER_QUERY = 65_536
 _MAX_STEPS_PER_PAGE = 500
 # As JSON, values and times.
-_PAGE_BYTES = 128 * 1024
+_PAGE_BYTES = 64 * 1024
 # A value and a time, with quotes and commas.
 _NUMBERS_BYTES = 40
 
@@ -185,12 +186,13 @@ def step_pages(
     per_page = max(1, min(_PAGE_BYTES // max(1, step_bytes), _MAX_STEPS_PER_PAGE))
     page = select(*columns).where(_Row.id.in_(bindparam("ids", expanding=True)))
     after: list[ColumnElement[bool]] = []
+    limit = _STEPS_PER_FIRST_QUERY
     while True:
         ids = array("q")
         last_iteration = 0
         with engine.connect() as connection:
             steps = select(_Row.iteration, _Row.id).where(*filters.of_steps(connection, workload_uid), *after)
-            steps = steps.order_by(_Row.iteration, _Row.id).limit(_STEPS_PER_QUERY)
+            steps = steps.order_by(_Row.iteration, _Row.id).limit(limit)
             for iteration, step in connection.execute(steps, execution_options={"yield_per": 1000}):
                 ids.append(step)
                 last_iteration = iteration
@@ -198,8 +200,9 @@ def step_pages(
             with engine.connect() as connection:
                 rows = connection.execute(page, {"ids": list(ids[start : start + per_page])}).all()
             yield rows
-        if len(ids) < _STEPS_PER_QUERY:
+        if len(ids) < limit:
             return
+        limit = _STEPS_PER_QUERY
         after = [tuple_(_Row.iteration, _Row.id) > tuple_(last_iteration, ids[-1])]
 
 

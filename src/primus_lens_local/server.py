@@ -65,7 +65,7 @@ def create_app(database: str, token: Optional[str] = None, listens_on_loopback: 
     mount_page(app)
 
     @app.get("/health", tags=["health"])
-    def health() -> dict[str, str]:
+    async def health() -> dict[str, str]:
         """Say that the server runs."""
         return {"status": "ok"}
 

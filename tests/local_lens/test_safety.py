@@ -20,6 +20,8 @@ from .conftest import LensProcess
 from .test_process import get, post_steps
 
 StartLens = Callable[..., LensProcess]
+
+
 def test_slow_senders_and_readers_keep_nobody_waiting(tmp_path: Path, start_lens: StartLens) -> None:
     lens = start_lens(tmp_path / "lens.db")
     for part in range(5):

@@ -109,12 +109,24 @@ async def _report(request: Request, decode: Callable[[bytes], StoredRequest]) ->
 async def _decode(request: Request, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
         body = await request.body()
-        if len(body) <= _DECODED_AT_ONCE:
-            return decode(body)
-        lane = _decoding if len(body) <= LARGE_BODY_BYTES else _decoding_large
-        return await to_thread.run_sync(decode, body, limiter=lane)
-    except (FormatError, ClientDisconnect) as error:
+    except ClientDisconnect as error:
         raise _RefusedError(400, answers.INVALID_FORMAT) from error
+    if len(body) <= _DECODED_AT_ONCE:
+        decoded = _decoded_or_none(decode, body)
+    else:
+        lane = _decoding if len(body) <= LARGE_BODY_BYTES else _decoding_large
+        decoded = await to_thread.run_sync(_decoded_or_none, decode, body, limiter=lane)
+    if decoded is None:
+        raise _RefusedError(400, answers.INVALID_FORMAT)
+    return decoded
+
+
+def _decoded_or_none(decode: Callable[[bytes], Decoded], body: bytes) -> Optional[Decoded]:
+    """Leave the error here: on its way it would keep the body in memory until the garbage is collected."""
+    try:
+        return decode(body)
+    except FormatError:
+        return None
 
 
 async def _store(writer: Writer, request: StoredRequest) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from typing import Annotated, Any, Iterator, Optional
+from typing import Annotated, Any, AsyncIterator, Iterator, Optional
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
 from primus_lens_local import points, queries
 from primus_lens_local.decoding import INT64_MAX, INT64_MIN
+from primus_lens_local.limits import READING_THREADS
 from primus_lens_local.points import Point, encode
 from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
@@ -19,8 +21,10 @@ from primus_lens_local.routes.dependencies import EngineOfApp
 router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
 
 _GRAFANA_ALL = "$__all"
-# Beginning, three pages of points and end.
-_PARTS_OF_SHORT_ANSWER = 6
+# The beginning of the answer, and a page of points.
+_PARTS_READ_FIRST = 2
+# However many read whole workloads, threads are left for the other queries.
+_reading = CapacityLimiter(READING_THREADS)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 DataSource = Annotated[Optional[str], Query(description="only this source, for example wandb")]
@@ -62,30 +66,43 @@ def list_metrics(engine: EngineOfApp, workload_uid: str, filters: RequestedFilte
 
 
 @router.get("/data")
-def read_points(
+async def read_points(
     engine: EngineOfApp,
     workload_uid: str,
     filters: RequestedFilters,
     metrics: Annotated[str, Query(description="`loss,lr`, `{loss,lr}` or `all`")] = "all",
 ) -> Response:
     """Read points, sorted by iteration, then time. Each also carries `run_id` (local Lens only)."""
-    return _points(workload_uid, filters, points.points(engine, workload_uid, _requested_names(metrics), filters))
+    return await _points(workload_uid, filters, points.points(engine, workload_uid, _requested_names(metrics), filters))
 
 
 @router.get("/iteration-times")
-def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> Response:
+async def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> Response:
     """Read when each iteration was reported first; `metric_name` is `iteration`."""
-    return _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
+    return await _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
 
 
-def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Point]]) -> Response:
-    """Answer in one piece what fits a page; what is longer is read while it is sent. What fails at once is an error."""
+async def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Point]]) -> Response:
+    """Answer in one piece what is short; what is longer is read while it is sent. What fails at once is an error."""
     asked = f'"workload_uid":{json.dumps(workload_uid)},"data_source":{json.dumps(filters.data_source or "")}'
     parts = encode(asked, pages)
-    beginning = list(itertools.islice(parts, _PARTS_OF_SHORT_ANSWER))
-    if len(beginning) < _PARTS_OF_SHORT_ANSWER:
-        return Response("".join(beginning), media_type="application/json")
-    return StreamingResponse(itertools.chain(["".join(beginning)], parts), media_type="application/json")
+
+    async def read(count: int) -> str:
+        return await to_thread.run_sync(lambda: "".join(itertools.islice(parts, count)), limiter=_reading)
+
+    async def read_on(*parts: str) -> AsyncIterator[str]:
+        for part in parts:
+            yield part
+        part = await read(1)
+        while part:
+            yield part
+            part = await read(1)
+
+    beginning = await read(_PARTS_READ_FIRST)
+    following = await read(1)
+    if not following:
+        return Response(beginning, media_type="application/json")
+    return StreamingResponse(read_on(beginning, following), media_type="application/json")
 
 
 def _requested_names(metrics: str) -> Optional[frozenset[str]]:
