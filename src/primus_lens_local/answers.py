@@ -39,10 +39,13 @@ BATCH_SCHEMA: dict[str, Any] = {
     "required": ["message", "results"],
 }
 _FAILURES = {
-    400: f"`{INVALID_FORMAT}`, or `{UNIDENTIFIED}`",
+    400: f"`{INVALID_FORMAT}`, `{UNIDENTIFIED}`, or a limit of the workload",
     401: "the bearer token is missing or wrong (where the server asks for one)",
-    413: "the body is too large: see the limits in docs/local-lens.md",
+    408: "the request came too slowly",
+    413: "the body is too large, or holds too much",
+    431: "the headers are too large",
     500: "`failed to process …`: the database refuses a text with U+0000 or an id over 256 characters, or is full",
+    503: "too much is asked of the server at once: try again after `Retry-After` seconds",
 }
 
 

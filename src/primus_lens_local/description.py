@@ -91,7 +91,10 @@ _ERRORS = {
     "401": "the bearer token is missing or wrong (where the server asks for one)",
     "404": "there is no such path, which an empty workload makes",
     "405": "the path takes another method",
+    "408": "the request came too slowly",
+    "431": "the headers are too large",
     "500": "the database cannot be read",
+    "503": "too much is asked of the server at once: try again after `Retry-After` seconds",
 }
 
 

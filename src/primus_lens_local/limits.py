@@ -56,6 +56,7 @@ MAX_ANSWERS_BYTES = 64 * MIB
 """What all answers may take that are being sent; small ones do not count."""
 STREAM_BYTES = MIB
 """What a streamed answer counts for."""
+MAX_WORKLOADS_LISTED = 10_000
 QUERY_THREADS = 8
 READING_THREADS = 4
 """For the points of metrics, beside the other queries."""

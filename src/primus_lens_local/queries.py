@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Select,
     Text,
     bindparam,
     cast,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 
 from primus_lens_local.decoding import INT64_MAX
+from primus_lens_local.limits import MAX_WORKLOADS_LISTED
 from primus_lens_local.tables import FrameworkDetection, MetricSummary, RunSummary, TrainingPerformance, WandbLog
 
 _Row = TrainingPerformance
@@ -122,21 +124,25 @@ def available(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[
 
 
 def workloads(engine: Engine) -> list[dict[str, Any]]:
-    """Return every workload that sent anything, the one with the latest metric first."""
+    """Return the workloads that sent anything, the one with the latest metric first; of very many, the latest ones."""
+    latest = func.max(RunSummary.last_time_ms)
+    listed = select(RunSummary.workload_uid).group_by(RunSummary.workload_uid)
+    listed = listed.order_by(latest.desc(), RunSummary.workload_uid).limit(MAX_WORKLOADS_LISTED)
     steps = select(
         RunSummary.workload_uid,
         func.count(distinct(RunSummary.run_id)),
         func.sum(RunSummary.step_count),
         func.min(RunSummary.first_time_ms),
-        func.max(RunSummary.last_time_ms),
+        latest,
     ).group_by(RunSummary.workload_uid)
+    steps = steps.order_by(latest.desc(), RunSummary.workload_uid).limit(MAX_WORKLOADS_LISTED)
     with engine.connect() as connection:
-        detections = _count_by_workload(connection, FrameworkDetection)
-        logs = _count_by_workload(connection, WandbLog)
+        detections = _count_by_workload(connection, FrameworkDetection, listed)
+        logs = _count_by_workload(connection, WandbLog, listed)
         found: dict[str, Any] = {row[0]: row[1:] for row in connection.execute(steps)}
     for uid in detections.keys() | logs.keys():
         found.setdefault(uid, (0, 0, None, None))
-    listed = [
+    answer = [
         {
             "workload_uid": uid,
             "run_count": run_count,
@@ -148,7 +154,8 @@ def workloads(engine: Engine) -> list[dict[str, Any]]:
         }
         for uid, (run_count, step_count, first_time, last_time) in found.items()
     ]
-    return sorted(listed, key=lambda item: (-(item["last_time"] or 0), item["workload_uid"]))
+    answer.sort(key=lambda item: (-(item["last_time"] or 0), item["workload_uid"]))
+    return answer[:MAX_WORKLOADS_LISTED]
 
 
 def runs(engine: Engine, workload_uid: str) -> list[dict[str, Any]]:
@@ -246,7 +253,11 @@ def _counts_between(engine: Engine, workload_uid: str, filters: Filters) -> Coun
 
 
 def _count_by_workload(
-    connection: Connection, table: Union[type[FrameworkDetection], type[WandbLog]]
+    connection: Connection, table: Union[type[FrameworkDetection], type[WandbLog]], listed: Select[Any]
 ) -> dict[str, int]:
-    query = select(table.workload_uid, func.count()).group_by(table.workload_uid)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    """Count by workload: of those that are listed for their metrics, and of some that have none."""
+    uid = table.workload_uid
+    counts = select(uid, func.count()).group_by(uid)
+    some = counts.where(uid.in_(listed))
+    others = counts.where(uid.not_in(select(RunSummary.workload_uid))).limit(MAX_WORKLOADS_LISTED)
+    return {row[0]: row[1] for query in (some, others) for row in connection.execute(query)}

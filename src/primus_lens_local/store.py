@@ -51,11 +51,14 @@ def check_storable(request: StoredRequest) -> None:
         raise UnstorableError("a text holds U+0000")
 
 
-def write(engine: Engine, requests: Sequence[StoredRequest], admission: Admission) -> list[Optional[LimitError]]:
+def write(
+    engine: Engine, requests: Sequence[StoredRequest], admission: Optional[Admission] = None
+) -> list[Optional[LimitError]]:
     """Store all requests in one transaction. On return they are committed; an exception means none is.
 
     Returns, for each request, why it is not stored, or not all of it.
     """
+    admission = admission or Admission()
     metrics: list[MetricsRequest] = []
     detections: list[Row] = []
     logs: list[Row] = []

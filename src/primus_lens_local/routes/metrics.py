@@ -21,8 +21,8 @@ from primus_lens_local.routes.dependencies import EngineOfApp
 router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
 
 _GRAFANA_ALL = "$__all"
-# The beginning of the answer, and a page of points.
-_PARTS_READ_FIRST = 2
+# Beginning, a page of points, those of its last iteration, end.
+_PARTS_OF_SHORT_ANSWER = 4
 # However many read whole workloads, threads are left for the other queries.
 _reading = CapacityLimiter(READING_THREADS)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -98,7 +98,7 @@ async def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Poin
             yield part
             part = await read(1)
 
-    beginning = await read(_PARTS_READ_FIRST)
+    beginning = await read(_PARTS_OF_SHORT_ANSWER)
     following = await read(1)
     if not following:
         return Response(beginning, media_type="application/json")
