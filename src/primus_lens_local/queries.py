@@ -195,14 +195,10 @@ def step_pages(
     after: list[ColumnElement[bool]] = []
     limit = _STEPS_PER_FIRST_QUERY
     while True:
-        ids = array("q")
-        last_iteration = 0
         with engine.connect() as connection:
             steps = select(_Row.iteration, _Row.id).where(*filters.of_steps(connection, workload_uid), *after)
             steps = steps.order_by(_Row.iteration, _Row.id).limit(limit)
-            for iteration, step in connection.execute(steps, execution_options={"yield_per": 1000}):
-                ids.append(step)
-                last_iteration = iteration
+            last_iteration, ids = _numbers(connection, steps)
         for start in range(0, len(ids), per_page):
             with engine.connect() as connection:
                 rows = connection.execute(page, {"ids": list(ids[start : start + per_page])}).all()
@@ -241,6 +237,16 @@ def _largest_step(connection: Connection, workload_uid: str, filters: Filters) -
         .subquery()
     )
     return int(connection.scalar(select(func.max(per_run.c.bytes))) or 0)
+
+
+def _numbers(connection: Connection, steps: Any) -> tuple[int, array[int]]:
+    """Return the last iteration and the ids of steps; as one row, because each row waits for other threads."""
+    found = steps.subquery()
+    gather = func.json_agg if connection.dialect.name == "postgresql" else func.json_group_array
+    columns = (cast(gather(found.c.iteration), Text), cast(gather(found.c.id), Text))
+    iterations, ids = connection.execute(select(*columns)).one()
+    ordered = sorted(zip(json.loads(iterations or "[]"), json.loads(ids or "[]")))
+    return (ordered[-1][0] if ordered else 0), array("q", [number for _, number in ordered])
 
 
 def _counts_between(engine: Engine, workload_uid: str, filters: Filters) -> Counter[tuple[str, str]]:

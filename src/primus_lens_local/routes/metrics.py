@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from typing import Annotated, Any, AsyncIterator, Iterator, Optional
@@ -21,8 +20,8 @@ from primus_lens_local.routes.dependencies import EngineOfApp
 router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
 
 _GRAFANA_ALL = "$__all"
-# Beginning, a page of points, those of its last iteration, end.
-_PARTS_OF_SHORT_ANSWER = 4
+# Characters of an answer that are read and sent together.
+_AT_ONCE = 192 * 1024
 # However many read whole workloads, threads are left for the other queries.
 _reading = CapacityLimiter(READING_THREADS)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -87,22 +86,34 @@ async def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Poin
     asked = f'"workload_uid":{json.dumps(workload_uid)},"data_source":{json.dumps(filters.data_source or "")}'
     parts = encode(asked, pages)
 
-    async def read(count: int) -> str:
-        return await to_thread.run_sync(lambda: "".join(itertools.islice(parts, count)), limiter=_reading)
+    async def read() -> str:
+        return await to_thread.run_sync(_some, parts, limiter=_reading)
 
-    async def read_on(*parts: str) -> AsyncIterator[str]:
-        for part in parts:
-            yield part
-        part = await read(1)
-        while part:
-            yield part
-            part = await read(1)
+    async def read_on(*texts: str) -> AsyncIterator[str]:
+        for text in texts:
+            yield text
+        text = await read()
+        while text:
+            yield text
+            text = await read()
 
-    beginning = await read(_PARTS_OF_SHORT_ANSWER)
-    following = await read(1)
+    beginning = await read()
+    following = await read() if len(beginning) >= _AT_ONCE else ""
     if not following:
         return Response(beginning, media_type="application/json")
     return StreamingResponse(read_on(beginning, following), media_type="application/json")
+
+
+def _some(parts: Iterator[str]) -> str:
+    """Join the next parts of an answer: each change of threads takes as long as many points."""
+    found: list[str] = []
+    size = 0
+    for part in parts:
+        found.append(part)
+        size += len(part)
+        if size >= _AT_ONCE:
+            break
+    return "".join(found)
 
 
 def _requested_names(metrics: str) -> Optional[frozenset[str]]:
