@@ -54,7 +54,7 @@ MAX_DETECTIONS = 20_000
 # Answers
 MAX_ANSWERS_BYTES = 64 * MIB
 """What all answers may take that are being sent; small ones do not count."""
-STREAM_BYTES = MIB
+STREAM_BYTES = 2 * MIB
 """What a streamed answer counts for."""
 MAX_WORKLOADS_LISTED = 10_000
 QUERY_THREADS = 8
