@@ -258,10 +258,10 @@ def test_unfinished_bodies_give_way_to_others_when_all_take_too_much(tmp_path: P
 
 def test_clients_that_never_read_are_disconnected_and_hold_no_query_back(tmp_path: Path, start: StartLimited) -> None:
     seed_workload(tmp_path / "lens.db", "large", steps=20_000, metrics=10)
-    lens = start(tmp_path / "lens.db", STALLED_SECONDS=2.0, CROWDED_SECONDS=1.0)
+    lens = start(tmp_path / "lens.db", STALLED_SECONDS=2.0, CROWDED_SECONDS=1.0, KEEP_ALIVE_SECONDS=1)
     before, sockets = lens.memory_mb(), lens.sockets()
     ask = b"GET /api/v1/workloads/large/metrics/data HTTP/1.1\r\nHost: x\r\n\r\n"
-    stalled = [lens.connect(ask, receive_buffer=4096) for _ in range(100)]
+    stalled = [lens.connect(ask, receive_buffer=4096) for _ in range(40)]
     for step in range(5):
         assert requests.post(lens.url + METRICS, json=named(["a"], step=step), timeout=60).status_code == 200
         answer = requests.get(f"{lens.url}/api/v1/workloads/w/metrics/data", timeout=60)
