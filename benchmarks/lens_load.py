@@ -25,6 +25,7 @@ from typing import Any, Iterator, NamedTuple
 from sqlalchemy import func, select
 
 from primus_lens_local import store
+from primus_lens_local.admission import Admission
 from primus_lens_local.contract import decode_metrics
 from primus_lens_local.database import open_database
 from primus_lens_local.tables import MetricSummary, TrainingPerformance
@@ -93,9 +94,10 @@ def main() -> None:
 
 def seed(location: str) -> None:
     engine = open_database(location)
+    admission = Admission()
     names = [f"train/metric_{index}" for index in range(MILLION_METRICS)]
     for first in range(0, MILLION_STEPS, 1000):
-        store.write(engine, [decode_metrics(body_of(MILLION, "r1", range(first, first + 1000), names))])
+        store.write(engine, [decode_metrics(body_of(MILLION, "r1", range(first, first + 1000), names))], admission)
     engine.dispose()
 
 

@@ -39,12 +39,15 @@ BATCH_SCHEMA: dict[str, Any] = {
     "required": ["message", "results"],
 }
 _FAILURES = {
-    400: f"`{INVALID_FORMAT}`, or `{UNIDENTIFIED}`",
+    400: f"`{INVALID_FORMAT}`, `{UNIDENTIFIED}`, or a limit of the workload",
     401: "the bearer token is missing or wrong (where the server asks for one)",
     403: "the token is the read-only one, or a browser asks for another site or under a strange host name",
-    413: "the body is larger than 32 MB",
+    408: "the request came too slowly",
+    413: "the body is too large, or holds too much",
     429: "too many wrong tokens come at once",
+    431: "the headers are too large",
     500: "`failed to process …`: the database refuses a text with U+0000 or an id over 256 characters, or is full",
+    503: "too much is asked of the server at once: try again after `Retry-After` seconds",
 }
 
 

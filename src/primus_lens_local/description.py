@@ -92,8 +92,11 @@ _ERRORS = {
     "403": "a browser asks for another site or under a strange host name",
     "404": "there is no such path, which an empty workload makes",
     "405": "the path takes another method",
+    "408": "the request came too slowly",
     "429": "too many wrong tokens come at once",
+    "431": "the headers are too large",
     "500": "the database cannot be read",
+    "503": "too much is asked of the server at once: try again after `Retry-After` seconds",
 }
 
 

@@ -27,7 +27,7 @@ def framework_detection(engine: Engine, workload_uid: str) -> dict[str, Any]:
     is_of_workload = false() if queries.holds_nul(workload_uid) else FrameworkDetection.workload_uid == workload_uid
     query = select(*columns).where(is_of_workload).order_by(FrameworkDetection.id)
     with engine.connect() as connection:
-        for new_evidence, new_hints, time_ms in connection.execute(query):
+        for new_evidence, new_hints, time_ms in connection.execute(query, execution_options={"yield_per": 10}):
             evidence = _merged(evidence, new_evidence)
             hints = _merged(hints, new_hints)
             times.append(time_ms)

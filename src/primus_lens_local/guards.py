@@ -1,4 +1,4 @@
-"""What stands before every request: no strange hosts, no cross-site requests, no body without bound.
+"""What stands before every request: no strange hosts, no cross-site requests.
 
 A browser lets any site send requests to this server, with its user's cookie if the site is another port of the same
 host: they carry a foreign `Origin` or `Sec-Fetch-Site`, or, after DNS rebinding, a foreign `Host`.
@@ -12,12 +12,10 @@ import socket
 from typing import Any, Iterable, MutableMapping, Optional
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from primus_lens_local import answers
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
-TOO_LARGE = "request body is larger than 32 MB"
 # The pages that people open, from links of other sites too; an answer here is HTML and holds no data.
 PAGES = ("/", "/api/docs")
 OTHER_SITE = "requests that another site makes in a browser are not allowed"
@@ -28,43 +26,6 @@ STRANGE_NAME = (
 _MAX_SHOWN = 100
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCAL_SUFFIXES = (".localhost", ".internal", ".local")
-
-
-class BodyLimit:
-    """Answers 413 to a body over the limit: at once if it announces its length, else where it passes the limit."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        announced = header(scope, b"content-length")
-        if announced.isdigit() and int(announced) > self._max_bytes:
-            await refuse(scope, send, 413, TOO_LARGE)
-            return
-        received = 0
-        is_refused = False
-
-        async def limited_receive() -> Message:
-            nonlocal received, is_refused
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received <= self._max_bytes:
-                return message
-            if not is_refused:
-                is_refused = True
-                await refuse(scope, send, 413, TOO_LARGE)
-            return {"type": "http.disconnect"}
-
-        async def guarded_send(message: Message) -> None:
-            if not is_refused:
-                await send(message)
-
-        await self._app(scope, limited_receive, guarded_send)
 
 
 class BrowserGuard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import signal
 import socket
@@ -18,8 +19,13 @@ except ImportError:  # Windows
 import uvicorn
 from fastapi import FastAPI
 
+from primus_lens_local.limits import KEEP_ALIVE_SECONDS, MAX_CONNECTIONS, AnswerRoom
+from primus_lens_local.protocol import BoundedProtocol, watch
+
 _GRACE_SECONDS = 5
 _BACKLOG = 2048
+# Database, libraries, and connections that are told why they are refused.
+_FILES_OF_OUR_OWN = 384
 # A query passes between threads a few times: each time it waits so long for the threads that decode and write.
 _SWITCH_SECONDS = 0.001
 
@@ -69,34 +75,42 @@ def serve(app: FastAPI, listener: socket.socket, announcement: Sequence[str]) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it has shut down: it ends here, as a success.
         signal.signal(number, _exit_cleanly)
-    _allow_many_connections()
+    BoundedProtocol.max_connections = max(1, min(MAX_CONNECTIONS, _allowed_files() - _FILES_OF_OUR_OWN))
     sys.setswitchinterval(_SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
         access_log=False,
         log_level="warning",
         backlog=_BACKLOG,
+        http=BoundedProtocol,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _AnnouncingServer(config, announcement).run(sockets=[listener])
+    _AnnouncingServer(config, app.state.answer_room, announcement).run(sockets=[listener])
 
 
 class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, announcement: Sequence[str]) -> None:
+    def __init__(self, config: uvicorn.Config, room: AnswerRoom, announcement: Sequence[str]) -> None:
         super().__init__(config)
+        self._room = room
         self._announcement = announcement
 
     async def startup(self, sockets: Optional[list[socket.socket]] = None) -> None:
         await super().startup(sockets=sockets)
+        self._watch = asyncio.create_task(watch(self.server_state.connections, self._room))
         if self.started and sockets:
             print(*self._announcement, sep="\n", flush=True)
 
 
-def _allow_many_connections() -> None:
-    """Use all the descriptors the system allows: a thousand idle connections must not shut out the others."""
+def _allowed_files() -> int:
+    """Use all the descriptors the system allows, for idle connections need one each; return how many there are."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if hard != resource.RLIM_INFINITY:
+            return hard
+    return sys.maxsize
 
 
 def _exit_cleanly(_number: int, _frame: Optional[FrameType]) -> NoReturn:

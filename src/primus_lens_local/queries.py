@@ -6,17 +6,38 @@ A point of time is in milliseconds since 1970, as the sender reported it. Every 
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Iterator, Optional, Union
+from typing import Any, Iterable, Iterator, Optional, Union
 
-from sqlalchemy import ColumnElement, Connection, Engine, Text, cast, distinct, false, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    distinct,
+    false,
+    func,
+    select,
+    tuple_,
+)
 
 from primus_lens_local.decoding import INT64_MAX
+from primus_lens_local.limits import MAX_WORKLOADS_LISTED
 from primus_lens_local.tables import FrameworkDetection, MetricSummary, RunSummary, TrainingPerformance, WandbLog
 
 _Row = TrainingPerformance
-_ROWS_PER_FETCH = 1000
+_STEPS_PER_FIRST_QUERY = 2048
+_STEPS_PER_QUERY = 65_536
+_MAX_STEPS_PER_PAGE = 500
+# As JSON, values and times.
+_PAGE_BYTES = 64 * 1024
+# A value and a time, with quotes and commas.
+_NUMBERS_BYTES = 40
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,10 @@ class Filters:
     def has_times(self) -> bool:
         """Only some of the time is asked for."""
         return self.start_ms is not None or self.end_ms is not None
+
+    def has_nul(self, workload_uid: str) -> bool:
+        """Whether a name that is asked for holds U+0000: nothing is found."""
+        return holds_nul(workload_uid, self.data_source, self.run_id)
 
     def admits(self, time_ms: int) -> bool:
         """Return whether a single point lies between start and end."""
@@ -79,16 +104,16 @@ def sources(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[st
 
 def available(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[str, Any]]:
     """Return `[{"name": metric, "data_source": [names], "count": steps that have it}]`, sorted by name."""
-    with engine.connect() as connection:
-        if filters.has_times:
-            counts = _counts_between(connection, workload_uid, filters)
-        else:
-            query = (
-                select(MetricSummary.name, RunSummary.data_source, func.sum(MetricSummary.step_count))
-                .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
-                .where(*filters.of_runs(workload_uid))
-                .group_by(MetricSummary.name, RunSummary.data_source)
-            )
+    if filters.has_times:
+        counts = _counts_between(engine, workload_uid, filters)
+    else:
+        query = (
+            select(MetricSummary.name, RunSummary.data_source, func.sum(MetricSummary.step_count))
+            .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+            .where(*filters.of_runs(workload_uid))
+            .group_by(MetricSummary.name, RunSummary.data_source)
+        )
+        with engine.connect() as connection:
             counts = Counter({(name, source): int(count) for name, source, count in connection.execute(query)})
     found: dict[str, dict[str, Any]] = {}
     for (name, data_source), count in sorted(counts.items()):
@@ -99,21 +124,25 @@ def available(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[
 
 
 def workloads(engine: Engine) -> list[dict[str, Any]]:
-    """Return every workload that sent anything, the one with the latest metric first."""
+    """Return the workloads that sent anything, the one with the latest metric first; of very many, the latest ones."""
+    latest = func.max(RunSummary.last_time_ms)
+    listed = select(RunSummary.workload_uid).group_by(RunSummary.workload_uid)
+    listed = listed.order_by(latest.desc(), RunSummary.workload_uid).limit(MAX_WORKLOADS_LISTED)
     steps = select(
         RunSummary.workload_uid,
         func.count(distinct(RunSummary.run_id)),
         func.sum(RunSummary.step_count),
         func.min(RunSummary.first_time_ms),
-        func.max(RunSummary.last_time_ms),
+        latest,
     ).group_by(RunSummary.workload_uid)
+    steps = steps.order_by(latest.desc(), RunSummary.workload_uid).limit(MAX_WORKLOADS_LISTED)
     with engine.connect() as connection:
-        detections = _count_by_workload(connection, FrameworkDetection)
-        logs = _count_by_workload(connection, WandbLog)
+        detections = _count_by_workload(connection, FrameworkDetection, listed)
+        logs = _count_by_workload(connection, WandbLog, listed)
         found: dict[str, Any] = {row[0]: row[1:] for row in connection.execute(steps)}
     for uid in detections.keys() | logs.keys():
         found.setdefault(uid, (0, 0, None, None))
-    listed = [
+    answer = [
         {
             "workload_uid": uid,
             "run_count": run_count,
@@ -125,7 +154,8 @@ def workloads(engine: Engine) -> list[dict[str, Any]]:
         }
         for uid, (run_count, step_count, first_time, last_time) in found.items()
     ]
-    return sorted(listed, key=lambda item: (-(item["last_time"] or 0), item["workload_uid"]))
+    answer.sort(key=lambda item: (-(item["last_time"] or 0), item["workload_uid"]))
+    return answer[:MAX_WORKLOADS_LISTED]
 
 
 def runs(engine: Engine, workload_uid: str) -> list[dict[str, Any]]:
@@ -148,6 +178,37 @@ def runs(engine: Engine, workload_uid: str) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda run: (run["first_time"], run["run_id"]))
 
 
+def step_pages(
+    engine: Engine, workload_uid: str, filters: Filters, columns: tuple[Any, ...]
+) -> Iterator[Iterable[Any]]:
+    """Yield some columns of the steps by iteration, a few steps at a time, whatever a workload holds.
+
+    First the numbers of the steps are read, then the steps, each few in a transaction of their own: no old state of
+    the database is kept alive for as long as a client reads. A step that changes meanwhile is read as it is then.
+    """
+    if filters.has_nul(workload_uid):
+        return
+    with engine.connect() as connection:
+        step_bytes = _largest_step(connection, workload_uid, filters)
+    per_page = max(1, min(_PAGE_BYTES // max(1, step_bytes), _MAX_STEPS_PER_PAGE))
+    page = select(*columns).where(_Row.id.in_(bindparam("ids", expanding=True)))
+    after: list[ColumnElement[bool]] = []
+    limit = _STEPS_PER_FIRST_QUERY
+    while True:
+        with engine.connect() as connection:
+            steps = select(_Row.iteration, _Row.id).where(*filters.of_steps(connection, workload_uid), *after)
+            steps = steps.order_by(_Row.iteration, _Row.id).limit(limit)
+            last_iteration, ids = _numbers(connection, steps)
+        for start in range(0, len(ids), per_page):
+            with engine.connect() as connection:
+                rows = connection.execute(page, {"ids": list(ids[start : start + per_page])}).all()
+            yield rows
+        if len(ids) < limit:
+            return
+        limit = _STEPS_PER_QUERY
+        after = [tuple_(_Row.iteration, _Row.id) > tuple_(last_iteration, ids[-1])]
+
+
 def holds_nul(*texts: Optional[str]) -> bool:
     """Return whether a text holds U+0000: nothing stored does, and PostgreSQL refuses to be asked."""
     return any(text is not None and "\0" in text for text in texts)
@@ -156,7 +217,7 @@ def holds_nul(*texts: Optional[str]) -> bool:
 def _identified(
     table: Union[type[RunSummary], type[TrainingPerformance]], workload_uid: str, filters: Filters
 ) -> list[ColumnElement[bool]]:
-    if holds_nul(workload_uid, filters.data_source, filters.run_id):
+    if filters.has_nul(workload_uid):
         return [false()]
     conditions: list[ColumnElement[bool]] = [table.workload_uid == workload_uid]
     if filters.data_source is not None:
@@ -166,21 +227,43 @@ def _identified(
     return conditions
 
 
-def _counts_between(connection: Connection, workload_uid: str, filters: Filters) -> Counter[tuple[str, str]]:
+def _largest_step(connection: Connection, workload_uid: str, filters: Filters) -> int:
+    """Return about how many bytes of JSON a step of a workload can take, values and times."""
+    per_run = (
+        select(func.sum(func.length(MetricSummary.name) * 2 + _NUMBERS_BYTES).label("bytes"))
+        .join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+        .where(*filters.of_runs(workload_uid))
+        .group_by(MetricSummary.run_summary_id)
+        .subquery()
+    )
+    return int(connection.scalar(select(func.max(per_run.c.bytes))) or 0)
+
+
+def _numbers(connection: Connection, steps: Any) -> tuple[int, array[int]]:
+    """Return the last iteration and the ids of steps; as one row, because each row waits for other threads."""
+    found = steps.subquery()
+    gather = func.json_agg if connection.dialect.name == "postgresql" else func.json_group_array
+    columns = (cast(gather(found.c.iteration), Text), cast(gather(found.c.id), Text))
+    iterations, ids = connection.execute(select(*columns)).one()
+    ordered = sorted(zip(json.loads(iterations or "[]"), json.loads(ids or "[]")))
+    return (ordered[-1][0] if ordered else 0), array("q", [number for _, number in ordered])
+
+
+def _counts_between(engine: Engine, workload_uid: str, filters: Filters) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
-    query = select(_Row.data_source, cast(_Row.times_ms, Text)).where(*filters.of_steps(connection, workload_uid))
-    for data_source, times_ms in _streamed(connection, query):
-        times = json.loads(times_ms).items()
-        counts.update((name, data_source) for name, time_ms in times if filters.admits(time_ms))
+    for rows in step_pages(engine, workload_uid, filters, (_Row.data_source, cast(_Row.times_ms, Text))):
+        for data_source, times_ms in rows:
+            times = json.loads(times_ms).items()
+            counts.update((name, data_source) for name, time_ms in times if filters.admits(time_ms))
     return counts
 
 
-def _streamed(connection: Connection, query: Any) -> Iterator[Any]:
-    yield from connection.execute(query, execution_options={"yield_per": _ROWS_PER_FETCH})
-
-
 def _count_by_workload(
-    connection: Connection, table: Union[type[FrameworkDetection], type[WandbLog]]
+    connection: Connection, table: Union[type[FrameworkDetection], type[WandbLog]], listed: Select[Any]
 ) -> dict[str, int]:
-    query = select(table.workload_uid, func.count()).group_by(table.workload_uid)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    """Count by workload: of those that are listed for their metrics, and of some that have none."""
+    uid = table.workload_uid
+    counts = select(uid, func.count()).group_by(uid)
+    some = counts.where(uid.in_(listed))
+    others = counts.where(uid.not_in(select(RunSummary.workload_uid))).limit(MAX_WORKLOADS_LISTED)
+    return {row[0]: row[1] for query in (some, others) for row in connection.execute(query)}

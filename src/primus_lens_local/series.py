@@ -89,6 +89,8 @@ class RunBlocks:
     def __init__(self, key: RunKey) -> None:
         self.key = key
         self.width = 1
+        self.most_blocks = MAX_BLOCKS
+        """Of all metrics together: where there are many, their blocks are wider."""
         self.metrics: dict[str, dict[int, Block]] = {}
         self._extent: Optional[Extent] = None
         self._unread: list[tuple[int, int]] = []
@@ -157,7 +159,9 @@ class RunBlocks:
             connection, self.key, *self._aligned(first_step, last_step), self.width, version=version
         ):
             self.metrics.setdefault(metric, {})[index] = block
-        while max(map(len, self.metrics.values()), default=0) > MAX_BLOCKS:
+        while max(map(len, self.metrics.values()), default=0) > MAX_BLOCKS or (
+            self.size > max(self.most_blocks, len(self.metrics))
+        ):
             self.width *= 2
             self.metrics = {metric: _halved(blocks, version) for metric, blocks in self.metrics.items()}
 

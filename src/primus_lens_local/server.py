@@ -6,6 +6,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import AsyncIterator, Iterable, Optional
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,8 @@ from primus_lens_local import answers
 from primus_lens_local.auth import TokenAuth
 from primus_lens_local.database import open_database
 from primus_lens_local.description import DescribedApp
-from primus_lens_local.guards import BodyLimit, BrowserGuard, HostNames
+from primus_lens_local.guards import BrowserGuard, HostNames
+from primus_lens_local.limits import QUERY_THREADS, AnswerLimit, AnswerRoom, BodyLimit
 from primus_lens_local.page import mount_page
 from primus_lens_local.response_headers import PROTECTIVE, ProtectiveHeaders
 from primus_lens_local.routes import ingest, metrics, workloads
@@ -39,6 +41,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = QUERY_THREADS
         app.state.writer = Writer(engine)
         app.state.writer.start()
         yield
@@ -51,6 +54,8 @@ def create_app(
     app.state.engine = engine
     # What is added later stands before what was added earlier.
     app.add_middleware(ingest.DirectIngest)
+    app.state.answer_room = AnswerRoom()
+    app.add_middleware(AnswerLimit, room=app.state.answer_room)
     app.add_middleware(BodyLimit)
     if token:
         app.add_middleware(TokenAuth, token=token, read_token=read_token)
@@ -66,7 +71,7 @@ def create_app(
     mount_page(app)
 
     @app.get("/health", tags=["health"])
-    def health() -> dict[str, str]:
+    async def health() -> dict[str, str]:
         """Say that the server runs."""
         return {"status": "ok"}
 

@@ -5,10 +5,12 @@ Metrics become rows in `steps`; reading is in `queries`, gathering requests into
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence, Union
+from typing import Any, Iterable, Optional, Sequence, Union
 
 from sqlalchemy import Engine, insert
 
+from primus_lens_local import limits
+from primus_lens_local.admission import Admission
 from primus_lens_local.contract import DetectionRequest, LogsRequest, MetricsRequest
 from primus_lens_local.database import for_writing
 from primus_lens_local.steps import milliseconds, write_steps
@@ -22,8 +24,18 @@ class UnstorableError(Exception):
     """The cluster's database refuses this request: the server answers 500."""
 
 
+class LimitError(Exception):
+    """A request, or some of it, is beyond a limit and not stored; the message says which, and what to do next."""
+
+
 def check_storable(request: StoredRequest) -> None:
-    """Raise UnstorableError for what Postgres refuses: an id over 256 characters, or U+0000 anywhere."""
+    """Raise UnstorableError for what Postgres refuses: an id over 256 characters, or U+0000 anywhere.
+
+    Raise LimitError for a request that would keep all others waiting.
+    """
+    entries = request.metrics if isinstance(request, MetricsRequest) else getattr(request, "logs", ())
+    if len(entries) > limits.MAX_ENTRIES:
+        raise LimitError(limits.TOO_MANY_ENTRIES)
     sender = request.sender
     ids = [sender.source, sender.workload_uid, sender.pod_uid, sender.pod_name, sender.run_id]
     if isinstance(request, MetricsRequest):
@@ -39,17 +51,41 @@ def check_storable(request: StoredRequest) -> None:
         raise UnstorableError("a text holds U+0000")
 
 
-def write(engine: Engine, requests: Sequence[StoredRequest]) -> None:
-    """Store all requests in one transaction. On return they are committed; an exception means none is."""
-    metrics = [request for request in requests if isinstance(request, MetricsRequest)]
-    detections = [_detection_row(request) for request in requests if isinstance(request, DetectionRequest)]
-    logs = [row for request in requests if isinstance(request, LogsRequest) for row in _log_rows(request)]
-    with for_writing(engine).begin() as connection:
-        write_steps(connection, metrics)
-        if detections:
-            connection.execute(insert(FrameworkDetection), detections)
-        if logs:
-            connection.execute(insert(WandbLog), logs)
+def write(
+    engine: Engine, requests: Sequence[StoredRequest], admission: Optional[Admission] = None
+) -> list[Optional[LimitError]]:
+    """Store all requests in one transaction. On return they are committed; an exception means none is.
+
+    Returns, for each request, why it is not stored, or not all of it.
+    """
+    admission = admission or Admission()
+    metrics: list[MetricsRequest] = []
+    detections: list[Row] = []
+    logs: list[Row] = []
+    refusals: list[Optional[LimitError]] = []
+    try:
+        with for_writing(engine).begin() as connection:
+            for request in requests:
+                refusal: Optional[str] = None
+                if isinstance(request, MetricsRequest):
+                    admitted, refusal = admission.metrics(connection, request)
+                    metrics += [admitted] if admitted else []
+                elif isinstance(request, DetectionRequest):
+                    refusal = admission.detection(connection, request)
+                    detections += [] if refusal else [_detection_row(request)]
+                else:
+                    logs += _log_rows(request)
+                refusals.append(LimitError(refusal) if refusal else None)
+            write_steps(connection, metrics)
+            if detections:
+                connection.execute(insert(FrameworkDetection), detections)
+            if logs:
+                connection.execute(insert(WandbLog), logs)
+    except BaseException:
+        admission.forget()
+        raise
+    admission.committed()
+    return refusals
 
 
 def _detection_row(request: DetectionRequest) -> Row:

@@ -11,13 +11,14 @@ import logging
 import threading
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from primus_lens_local.contract import MetricsRequest
-from primus_lens_local.store import StoredRequest, write
+from primus_lens_local.admission import Admission
+from primus_lens_local.contract import LogsRequest, MetricsRequest
+from primus_lens_local.store import LimitError, StoredRequest, write
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._admission = Admission()
         self._queue: SimpleQueue[Union[_Waiting, _Stop]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="primus-lens-writer", daemon=True)
 
@@ -59,7 +61,10 @@ class Writer:
         self._thread.join()
 
     async def write(self, request: StoredRequest) -> None:
-        """Return once the request is committed; raise WriteError if it could not be."""
+        """Return once the request is committed.
+
+        Raise WriteError if it could not be, LimitError if it is beyond a limit, or some of it.
+        """
         loop = asyncio.get_running_loop()
         committed: asyncio.Future[None] = loop.create_future()
         self._queue.put(_Waiting(request, loop, committed))
@@ -78,6 +83,8 @@ class Writer:
                 group.append(item)
                 if isinstance(item.request, MetricsRequest):
                     metrics += len(item.request.metrics)
+                elif isinstance(item.request, LogsRequest):
+                    metrics += len(item.request.logs)
                 is_full = len(group) >= _MAX_REQUESTS or metrics >= _MAX_METRICS
                 item = None if is_full else self._next(block=False)
             if group:
@@ -91,7 +98,7 @@ class Writer:
 
     def _commit(self, group: list[_Waiting]) -> None:
         try:
-            write(self._engine, [waiting.request for waiting in group])
+            refusals = write(self._engine, [waiting.request for waiting in group], self._admission)
         except Exception as error:
             if len(group) > 1 and not isinstance(error, OperationalError):
                 # One of them is at fault; an operational error (disk full, database locked) would meet all again.
@@ -100,18 +107,18 @@ class Writer:
                 return
             reason = str(getattr(error, "orig", None) or error)
             logger.error("%d requests could not be stored: %s", len(group), reason)
-            _answer(group, WriteError(reason))
+            _answer(group, [WriteError(reason)] * len(group))
         else:
-            _answer(group, None)
+            _answer(group, refusals)
 
 
-def _answer(group: list[_Waiting], error: Optional[WriteError]) -> None:
+def _answer(group: list[_Waiting], errors: Sequence[Union[WriteError, LimitError, None]]) -> None:
     loop = group[0].loop
-    loop.call_soon_threadsafe(_settle, [waiting.committed for waiting in group], error)
+    loop.call_soon_threadsafe(_settle, [waiting.committed for waiting in group], errors)
 
 
-def _settle(futures: list[asyncio.Future[None]], error: Optional[WriteError]) -> None:
-    for future in futures:
+def _settle(futures: list[asyncio.Future[None]], errors: Sequence[Union[WriteError, LimitError, None]]) -> None:
+    for future, error in zip(futures, errors):
         if future.done():
             continue
         if error is None:

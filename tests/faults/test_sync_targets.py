@@ -146,7 +146,8 @@ def test_each_address_has_one_client_with_and_one_without_the_token(monkeypatch:
     of_a_file, default = targets.choose("http://a/api/v1"), targets.choose("")
     assert targets.client(of_a_file) is targets.client(targets.choose("http://a/api/v1"))
     assert targets.client(of_a_file) is not targets.client(default)
-    assert [targets.client(target)._token for target in (of_a_file, default)] == ["", TOKEN]
+    sent = [targets.client(target)._headers.get("Authorization") for target in (of_a_file, default)]
+    assert sent == [None, "Bearer " + TOKEN]
 
 
 def test_a_password_in_an_address_of_a_file_is_not_shown(trainer: Trainer) -> None:

@@ -13,10 +13,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from primus_lens_local import queries, store, writer
+from primus_lens_local.admission import Admission
 from primus_lens_local.contract import decode_metrics
 from primus_lens_local.database import open_database
 from primus_lens_local.store import StoredRequest
 
+from ..support import coroutines
 from .conftest import Lens
 
 DETECTION = {
@@ -250,11 +252,11 @@ def test_a_request_that_cannot_be_written_does_not_fail_those_beside_it(
     engine = open_database(str(tmp_path / "lens.db"))
     gate = threading.Event()
 
-    def write_all_but_bad(engine: Engine, requests: Sequence[StoredRequest]) -> None:
+    def write_all_but_bad(engine: Engine, requests: Sequence[StoredRequest], admission: Admission) -> Any:
         gate.wait(10)
         if any(request.sender.run_id == "bad" for request in requests):
             raise ValueError("cannot be written")
-        store.write(engine, requests)
+        return store.write(engine, requests, admission)
 
     monkeypatch.setattr(writer, "write", write_all_but_bad)
 
@@ -269,7 +271,7 @@ def test_a_request_that_cannot_be_written_does_not_fail_those_beside_it(
         group.close()
         return answers
 
-    answers = asyncio.run(report("first", "good", "bad", "fine"))
+    answers = coroutines.run(report("first", "good", "bad", "fine"))
     assert [type(answer) for answer in answers] == [type(None), type(None), writer.WriteError, type(None)]
     assert [run["run_id"] for run in queries.runs(engine, "w")] == ["fine", "first", "good"]
     engine.dispose()

@@ -20,6 +20,7 @@ from primus_lens_local.auth import TokenAuth
 from primus_lens_local.server import create_app
 from primus_lens_local.sessions import Right, Sessions
 
+from ..support import coroutines
 from .conftest import LensProcess
 
 TOKEN = "correct-Token.with~signs"
@@ -318,7 +319,7 @@ def test_wrong_tokens_wait_within_bounds_and_the_right_one_never_does(monkeypatc
         assert not again.done()
         again.cancel()
 
-    asyncio.run(check())
+    coroutines.run(check())
 
 
 def test_too_many_wrong_tokens_say_when_to_come_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ class Identities:
             .order_by(table.id)
         )
         before = self._last_id
-        for self._last_id, pod_name, evidence in connection.execute(query):
+        for self._last_id, pod_name, evidence in connection.execute(query, execution_options={"yield_per": 10}):
             wandb, environment = _object(evidence, "wandb"), _object(evidence, "environment")
             self._runs.setdefault(str(wandb.get("id") or ""), {}).update(
                 name=str(wandb.get("name") or ""),

@@ -21,8 +21,10 @@ from primus_lens_local.tables import MetricSummary, RunSummary
 
 _READ_SECONDS = 0.3
 _MAX_WORKLOADS = 16
-# About 250 bytes each.
-_MAX_BLOCKS_HELD = 1_000_000
+# About 350 bytes each; half of them for the runs that one workload shows.
+_MAX_BLOCKS_HELD = 400_000
+# Names of metrics in one overview, run by run; beyond that the older runs come without.
+_MAX_NAMES_LISTED = 200_000
 
 # Starts at the clock: a page that outlives a restart of the server is known by its version, which is from before.
 _versions = itertools.count(time.time_ns() // 1000)
@@ -37,7 +39,7 @@ class LiveWorkload:
         self._lock = threading.Lock()
         self._runs: dict[RunKey, RunBlocks] = {}
         self._summaries: dict[RunKey, Any] = {}
-        self._metrics: dict[RunKey, dict[str, int]] = {}
+        self._metrics: dict[RunKey, list[str]] = {}
         self._identities = Identities(workload_uid)
 
     @property
@@ -89,19 +91,30 @@ class LiveWorkload:
             key = RunKey(row.workload_uid, row.run_id, row.data_source)
             if self._summaries.get(key) != row:
                 self._summaries[key] = row
-                self._metrics[key] = _metric_counts(connection, row.id)
+                # Ranks log the same names: they are kept once.
+                before = next(reversed(self._metrics.values()), [])
+                names = _metric_names(connection, row.id)
+                self._metrics[key] = before if names == before else names
                 changed = True
         return changed
 
-    def _refresh_blocks(self, connection: Connection, keys: Iterable[RunKey], version: int) -> bool:
+    def _refresh_blocks(self, connection: Connection, keys: Collection[RunKey], version: int) -> bool:
         deadline = time.monotonic() + _READ_SECONDS
         changed = False
+        if self.size > _MAX_BLOCKS_HELD // 2:
+            self._runs = {key: run for key, run in self._runs.items() if key in keys}
         for key in keys:
             run = self._runs.setdefault(key, RunBlocks(key))
+            run.most_blocks = _MAX_BLOCKS_HELD // 2 // len(keys)
             changed |= run.refresh(connection, Extent.of(self._summaries[key]), version, deadline)
         return changed
 
     def _overview(self) -> dict[str, Any]:
+        room = _MAX_NAMES_LISTED
+        listed: dict[RunKey, list[str]] = {}
+        for key in reversed(self._summaries):
+            room -= len(self._metrics[key])
+            listed[key] = self._metrics[key] if room >= 0 else []
         runs = [
             {
                 "run": key.run_id,
@@ -113,7 +126,7 @@ class LiveWorkload:
                 "last_step": row.last_iteration,
                 "first_time": row.first_time_ms,
                 "last_time": row.last_time_ms,
-                "metrics": sorted(self._metrics[key]),
+                "metrics": listed[key],
             }
             for key, row in self._summaries.items()
         ]
@@ -162,6 +175,6 @@ def columns(blocks: list[Block]) -> dict[str, list[float]]:
     return found
 
 
-def _metric_counts(connection: Connection, run_summary_id: int) -> dict[str, int]:
-    query = select(MetricSummary.name, MetricSummary.step_count).where(MetricSummary.run_summary_id == run_summary_id)
-    return {row.name: row.step_count for row in connection.execute(query)}
+def _metric_names(connection: Connection, run_summary_id: int) -> list[str]:
+    query = select(MetricSummary.name).where(MetricSummary.run_summary_id == run_summary_id)
+    return sorted(connection.scalars(query))

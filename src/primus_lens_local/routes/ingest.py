@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from primus_lens_local import answers, contract
 from primus_lens_local.decoding import FormatError, Struct
+from primus_lens_local.limits import LARGE_BODY_BYTES
 from primus_lens_local.routes.dependencies import get_writer
-from primus_lens_local.store import StoredRequest, UnstorableError, check_storable
+from primus_lens_local.store import LimitError, StoredRequest, UnstorableError, check_storable
 from primus_lens_local.writer import WriteError, Writer
 
 router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"])
@@ -21,6 +22,7 @@ router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"])
 # Decoding a larger body would keep the event loop, and everybody else's requests, waiting for milliseconds.
 _DECODED_AT_ONCE = 16 * 1024
 _decoding = CapacityLimiter(1)
+_decoding_large = CapacityLimiter(1)
 
 Decoded = TypeVar("Decoded")
 
@@ -107,11 +109,24 @@ async def _report(request: Request, decode: Callable[[bytes], StoredRequest]) ->
 async def _decode(request: Request, decode: Callable[[bytes], Decoded]) -> Decoded:
     try:
         body = await request.body()
-        if len(body) <= _DECODED_AT_ONCE:
-            return decode(body)
-        return await to_thread.run_sync(decode, body, limiter=_decoding)
-    except (FormatError, ClientDisconnect) as error:
+    except ClientDisconnect as error:
         raise _RefusedError(400, answers.INVALID_FORMAT) from error
+    if len(body) <= _DECODED_AT_ONCE:
+        decoded = _decoded_or_none(decode, body)
+    else:
+        lane = _decoding if len(body) <= LARGE_BODY_BYTES else _decoding_large
+        decoded = await to_thread.run_sync(_decoded_or_none, decode, body, limiter=lane)
+    if decoded is None:
+        raise _RefusedError(400, answers.INVALID_FORMAT)
+    return decoded
+
+
+def _decoded_or_none(decode: Callable[[bytes], Decoded], body: bytes) -> Optional[Decoded]:
+    """Leave the error here: on its way it would keep the body in memory until the garbage is collected."""
+    try:
+        return decode(body)
+    except FormatError:
+        return None
 
 
 async def _store(writer: Writer, request: StoredRequest) -> dict[str, Any]:
@@ -121,6 +136,8 @@ async def _store(writer: Writer, request: StoredRequest) -> dict[str, Any]:
     try:
         check_storable(request)
         await writer.write(request)
+    except LimitError as error:
+        raise _RefusedError(400, str(error)) from error
     except (UnstorableError, WriteError) as error:
         raise _RefusedError(500, f"failed to process {kind}") from error
     return answers.accepted(kind, count)

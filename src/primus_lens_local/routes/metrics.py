@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Iterable, Optional
+from typing import Annotated, Any, AsyncIterator, Iterator, Optional
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 
 from primus_lens_local import points, queries
 from primus_lens_local.decoding import INT64_MAX, INT64_MIN
-from primus_lens_local.points import Point
+from primus_lens_local.limits import READING_THREADS
+from primus_lens_local.points import Point, encode
 from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
 
 router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
 
 _GRAFANA_ALL = "$__all"
+# Characters of an answer that are read and sent together.
+_AT_ONCE = 192 * 1024
+# However many read whole workloads, threads are left for the other queries.
+_reading = CapacityLimiter(READING_THREADS)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 DataSource = Annotated[Optional[str], Query(description="only this source, for example wandb")]
@@ -58,26 +65,55 @@ def list_metrics(engine: EngineOfApp, workload_uid: str, filters: RequestedFilte
 
 
 @router.get("/data")
-def read_points(
+async def read_points(
     engine: EngineOfApp,
     workload_uid: str,
     filters: RequestedFilters,
     metrics: Annotated[str, Query(description="`loss,lr`, `{loss,lr}` or `all`")] = "all",
 ) -> Response:
     """Read points, sorted by iteration, then time. Each also carries `run_id` (local Lens only)."""
-    return _points(workload_uid, filters, points.points(engine, workload_uid, _requested_names(metrics), filters))
+    return await _points(workload_uid, filters, points.points(engine, workload_uid, _requested_names(metrics), filters))
 
 
 @router.get("/iteration-times")
-def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> Response:
+async def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> Response:
     """Read when each iteration was reported first; `metric_name` is `iteration`."""
-    return _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
+    return await _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
 
 
-def _points(workload_uid: str, filters: Filters, found: Iterable[Point]) -> Response:
-    data, count = points.encode(found)
+async def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Point]]) -> Response:
+    """Answer in one piece what is short; what is longer is read while it is sent. What fails at once is an error."""
     asked = f'"workload_uid":{json.dumps(workload_uid)},"data_source":{json.dumps(filters.data_source or "")}'
-    return Response(f'{{{asked},"data":{data},"total_count":{count}}}', media_type="application/json")
+    parts = encode(asked, pages)
+
+    async def read() -> str:
+        return await to_thread.run_sync(_some, parts, limiter=_reading)
+
+    async def read_on(*texts: str) -> AsyncIterator[str]:
+        for text in texts:
+            yield text
+        text = await read()
+        while text:
+            yield text
+            text = await read()
+
+    beginning = await read()
+    following = await read() if len(beginning) >= _AT_ONCE else ""
+    if not following:
+        return Response(beginning, media_type="application/json")
+    return StreamingResponse(read_on(beginning, following), media_type="application/json")
+
+
+def _some(parts: Iterator[str]) -> str:
+    """Join the next parts of an answer: each change of threads takes as long as many points."""
+    found: list[str] = []
+    size = 0
+    for part in parts:
+        found.append(part)
+        size += len(part)
+        if size >= _AT_ONCE:
+            break
+    return "".join(found)
 
 
 def _requested_names(metrics: str) -> Optional[frozenset[str]]:
