@@ -33,7 +33,16 @@ class LimitedLens(LensProcess):
     def __init__(self, database: Path | str, open_files: int = 0, **limits: float) -> None:
         limit = ["prlimit", f"--nofile={open_files}"] if open_files else []
         self.process = subprocess.Popen(
-            [*limit, sys.executable, "-c", START.format(limits=limits), "serve", "--port=0", f"--database={database}"],
+            [
+                *limit,
+                sys.executable,
+                "-c",
+                START.format(limits=limits),
+                "serve",
+                "--no-token",
+                "--port=0",
+                f"--database={database}",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
