@@ -290,3 +290,46 @@ def test_a_folder_that_cannot_be_searched_is_said(shared_folder: Path, trainer: 
     assert "1 folder(s) could not be searched" in found.stdout
     assert str(private) in found.stdout
     assert lens.scalars(trainer.workload) == mirrors.whole()
+
+
+@needs_root
+def test_trusting_owners_sends_no_mirror_where_the_ledger_of_another_user_says(
+    shared_folder: Path, trainer: Trainer, lens: Lens
+) -> None:
+    """In a folder where all can write, one may move the mirror of another beside a ledger of one's own."""
+    moved = mirrors.write(shared_folder / "moved", trainer.workload, lens.base_url)
+    give_away(moved.parent)
+    os.chown(moved, OTHER - 1, OTHER - 1)
+    # Made by root in an earlier sync, on a file system that lets nobody give files away.
+    of_root = mirrors.write(shared_folder / "of_root", trainer.workload + "-2", lens.base_url)
+    give_away(of_root.parent)
+    os.chown(ledger_of(of_root), 0, 0)
+    found = sync(trainer, "--trust-owner", str(shared_folder), PRIMUS_LENS_API_BASE_URL="")
+    assert found.returncode == 1
+    said = f"{ledger_of(moved)} belongs to user id {OTHER}, and the file beside it to user id {OTHER - 1}"
+    assert found.stdout.count(said) == 1
+    assert lens.points(trainer.workload) == []
+    assert lens.scalars(trainer.workload + "-2") == mirrors.whole()
+
+
+def test_a_job_without_stderr_writes_nothing_else_into_its_files(trainer: Trainer, lens: Lens) -> None:
+    """The numbers of closed descriptors are given to the files that are opened next."""
+    script = """
+import os
+os.closerange(0, 3)
+import wandb
+run = wandb.init(project="p")
+run.log({"a": 1})
+run.finish()
+for number in range(3):
+    try:
+        os.write(number, b"a library says something\\n")
+    except OSError:
+        pass
+"""
+    train(trainer, trainer.directory / "out", script)
+    mirror = trainer.directory / "out" / "node_0" / "rank_0" / NAME
+    for file in (mirror, ledger_of(mirror)):
+        assert file.read_bytes()
+        assert b"library" not in file.read_bytes()
+    assert len(lens.scalars(trainer.workload)) == 1
