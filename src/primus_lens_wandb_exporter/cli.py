@@ -66,7 +66,7 @@ def _open_what_is_closed() -> None:
             # The lowest free number, which is this one.
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _escape_what_the_terminal_cannot_show() -> None:

@@ -310,26 +310,3 @@ def test_trusting_owners_sends_no_mirror_where_the_ledger_of_another_user_says(
     assert found.stdout.count(said) == 1
     assert lens.points(trainer.workload) == []
     assert lens.scalars(trainer.workload + "-2") == mirrors.whole()
-
-
-def test_a_job_without_stderr_writes_nothing_else_into_its_files(trainer: Trainer, lens: Lens) -> None:
-    """The numbers of closed descriptors are given to the files that are opened next."""
-    script = """
-import os
-os.closerange(0, 3)
-import wandb
-run = wandb.init(project="p")
-run.log({"a": 1})
-run.finish()
-for number in range(3):
-    try:
-        os.write(number, b"a library says something\\n")
-    except OSError:
-        pass
-"""
-    train(trainer, trainer.directory / "out", script)
-    mirror = trainer.directory / "out" / "node_0" / "rank_0" / NAME
-    for file in (mirror, ledger_of(mirror)):
-        assert file.read_bytes()
-        assert b"library" not in file.read_bytes()
-    assert len(lens.scalars(trainer.workload)) == 1
