@@ -310,3 +310,22 @@ def test_trusting_owners_sends_no_mirror_where_the_ledger_of_another_user_says(
     assert found.stdout.count(said) == 1
     assert lens.points(trainer.workload) == []
     assert lens.scalars(trainer.workload + "-2") == mirrors.whole()
+
+
+@needs_root
+def test_without_a_mirror_nobody_is_sent_to_deliver_from_it(trainer: Trainer) -> None:
+    """A volume on which another user's job ran before: the file there is theirs."""
+    mirror = mirrors.write(trainer.directory / "out" / "node_0" / "rank_0", trainer.workload)
+    give_away(trainer.directory / "out" / "node_0")
+    training = trainer.run(
+        SCRIPT,
+        PRIMUS_LENS_WANDB_OUTPUT_PATH=str(trainer.directory / "out"),
+        PRIMUS_LENS_API_BASE_URL="http://127.0.0.1:9/api/v1",
+        PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0",
+    )
+    foreign, missing = our_lines(training)
+    assert f"node_0 belongs to user id {OTHER} and not to user id 0" in foreign
+    assert "100 of 100 metrics were not delivered" in missing
+    assert "There is no copy" in missing
+    assert "sync" not in missing
+    assert mirror.read_bytes().count(b"\n") == 3
