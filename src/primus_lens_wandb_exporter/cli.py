@@ -18,6 +18,7 @@ PROGRAM = "primus-lens-wandb"
 
 def main(arguments: Optional[Sequence[str]] = None, program: str = PROGRAM) -> int:
     """Runs one command and returns its exit status; argparse itself exits with 2 on wrong usage."""
+    _open_what_is_closed()
     _escape_what_the_terminal_cannot_show()
     options = _make_parser(program).parse_args(arguments)
     try:
@@ -54,6 +55,18 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+
+def _open_what_is_closed() -> None:
+    """Started with `>&-`, as some daemons do, Python has no stdout, and the first file opened would be in its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _escape_what_the_terminal_cannot_show() -> None:

@@ -7,6 +7,7 @@ some. Below it no link is followed, and what is opened must be a folder or a reg
 
 import binascii
 import errno
+import fcntl
 import os
 import stat
 import time
@@ -36,7 +37,8 @@ class RefusedError(OSError):
 class OwnedFiles(NamedTuple):
     """The files below a folder that the user named.
 
-    With ``any_owner`` the files of all users count; then a file that is made belongs to ``new_owner`` (user, group).
+    With ``any_owner`` the files of all users count; then with ``new_owner`` (user, group) only those of this user and
+    of who runs this do, and a file that is made belongs to this user.
     """
 
     root: str
@@ -55,7 +57,7 @@ class OwnedFiles(NamedTuple):
                 inner = self._open_folder(folder, part, shown, create)
                 os.close(folder)
                 folder = inner
-            return self._open_file(folder, name, path, flags)
+            return _above_stderr(self._open_file(folder, name, path, flags))
         finally:
             os.close(folder)
 
@@ -118,6 +120,11 @@ class OwnedFiles(NamedTuple):
         if not stat.S_ISREG(found.st_mode):
             raise RefusedError(path, "is %s, not a regular file" % _kind(found.st_mode))
         self._check_owner(found, folder, path)
+        if self.any_owner and self.new_owner is not None and found.st_uid not in (self.new_owner[0], os.geteuid()):
+            # Whoever can move the mirror of another beside a ledger of their own must not get its metrics that way.
+            raise RefusedError(
+                path, "belongs to user id %d, and the file beside it to user id %d" % (found.st_uid, self.new_owner[0])
+            )
         if found.st_nlink > 1 and _others_can_write(folder):
             raise RefusedError(path, "has a second name (a hard link), which others who can write here may have made")
 
@@ -128,6 +135,16 @@ class OwnedFiles(NamedTuple):
                 "belongs to user id %d and not to user id %d, who runs this" % (found.st_uid, os.geteuid()),
                 is_foreign=True,
             )
+
+
+def _above_stderr(descriptor: int) -> int:
+    """In a job that was started with stderr closed, its number is free, and all that writes there would write here."""
+    if descriptor > 2:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
 
 
 def is_stale(descriptor: int, path: str) -> bool:

@@ -95,19 +95,23 @@ def shut_down() -> None:
         _sampler.shut_down()
     for settings, exporter in _exporters.items():
         exporter.flush()
-        for name, counters in exporter.counters().items():
-            diagnostics.debug("%s at the end: %s", name, counters)
-            if name == LensSink.name:
-                _say_what_is_missing(settings, counters, _lens_sinks[settings].trouble)
+        counters = exporter.counters()
+        for name in counters:
+            diagnostics.debug("%s at the end: %s", name, counters[name])
+        if LensSink.name in counters:
+            is_mirrored = JsonlSink.name in counters and counters[JsonlSink.name].delivered > 0
+            _say_what_is_missing(settings, counters[LensSink.name], _lens_sinks[settings].trouble, is_mirrored)
 
 
-def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str) -> None:
+def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str, is_mirrored: bool) -> None:
     missing = counters.pending + counters.dropped + counters.rejected
     if not missing:
         return
-    if settings.save_local and settings.output_path:
+    if is_mirrored and settings.output_path:
         path = path_of(settings.output_path, identity.read_place())
         advice = "Deliver them with: primus-lens-wandb sync " + shlex.quote(path)
+    elif settings.save_local and settings.output_path:
+        advice = "There is no copy: PRIMUS_LENS_WANDB_OUTPUT_PATH could not be written"
     else:
         advice = "Set PRIMUS_LENS_WANDB_OUTPUT_PATH to keep a copy that can be delivered later"
     diagnostics.warn_once(

@@ -48,10 +48,13 @@ def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL)
+    api_token = _read(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
     return Settings(
         api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
-        base_url=_read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL),
-        api_token=_read(environ, "PRIMUS_LENS_API_TOKEN", _token, ""),
+        base_url=base_url,
+        # In the place of a malformed address stands the default: the token was meant for another server.
+        api_token=api_token if base_url == base_url_as_given(environ) else "",
         save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
         output_path=_output_path(environ),
         enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
@@ -62,6 +65,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
         system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
     )
+
+
+def base_url_as_given(environ: Mapping[str, str] = os.environ) -> str:
+    """The address that the user means, well-formed or not."""
+    return environ.get("PRIMUS_LENS_API_BASE_URL", "").strip().rstrip("/") or DEFAULT_BASE_URL
 
 
 def _output_path(environ: Mapping[str, str]) -> Optional[str]:
@@ -137,6 +145,8 @@ def parse_base_url(text: str) -> str:
         parts = urlsplit(text)
         # urlsplit itself leaves out tabs and line ends, wherever they stand.
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable() and " " not in text
+        # Readers of addresses differ in which of "http://one\\@two/" and "http://one/x@two" is the host: so do people.
+        valid = valid and "\\" not in text and "@" not in text.partition(parts.netloc)[2]
         parts.port  # noqa: B018 - reading it is what validates it
     except ValueError:
         valid = False

@@ -225,6 +225,18 @@ def test_keys_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redact_text("train --internal-host a.b --host c") == "train --internal-host [redacted] --host c"
 
 
+@pytest.mark.parametrize("token", ["12345678", "/run/token", "OPENAI_API_KEY", "secret"])
+def test_our_own_token_goes_whatever_it_looks_like(token: str) -> None:
+    name = "PRIMUS_LENS_API_TOKEN"
+    data = {name: token, "env": ["%s=%s" % (name, token)], "text": "export %s='%s'; python train.py" % (name, token)}
+    redacted = redact_mapping(data)
+    assert redacted == {
+        name: REDACTED,
+        "env": [name + "=" + REDACTED],
+        "text": "export %s=%s; python train.py" % (name, REDACTED),
+    }
+
+
 def test_secrets_in_keys_are_found() -> None:
     assert SECRET not in json.dumps(redact_mapping({"https://me:%s@host" % SECRET: 1}))
 

@@ -291,3 +291,29 @@ def test_even_an_error_of_our_own_ends_one_mirror_only(
     assert output.count("internal error: ZeroDivisionError: surprise") == 1
     assert output.count("3 metrics delivered") == 2
     assert [len(lens.points(f"{workload}-{name}")) for name in ("1", "2", "3")] == [3, 0, 3]
+
+
+def test_a_sparse_file_of_terabytes_is_passed_over_at_once(trainer: Trainer, lens: Lens) -> None:
+    hole = mirrors.write(trainer.directory / "out" / "1", trainer.workload + "-1")
+    with hole.open("r+b") as file:
+        first = file.readline()
+        file.truncate(len(first))
+        file.seek(2**42)
+        file.write(b"\n" + lines(call(1), call(2)))
+    mirrors.write(trainer.directory / "out" / "2", trainer.workload)
+    found = sync(trainer, "out")
+    assert found.returncode == 0
+    assert found.stdout.count(TORN) == 1
+    assert lens.scalars(trainer.workload) == lens.scalars(trainer.workload + "-1") == mirrors.whole()
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_sync_without_stdout_delivers(closed: str, trainer: Trainer, lens: Lens) -> None:
+    """Some daemons start their jobs so."""
+    mirror = mirrors.write(trainer.directory / "out", trainer.workload)
+    before = mirror.read_bytes()
+    command = [trainer.python, "-m", "primus_lens_wandb_exporter.cli", "sync", "out"]
+    shell = ["sh", "-c", f'"$@" {closed}', "sh", *command]
+    assert subprocess.run(shell, cwd=trainer.directory, env=trainer.environment(), timeout=60).returncode == 0
+    assert lens.scalars(trainer.workload) == mirrors.whole()
+    assert mirror.read_bytes() == before

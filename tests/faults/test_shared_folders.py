@@ -290,3 +290,42 @@ def test_a_folder_that_cannot_be_searched_is_said(shared_folder: Path, trainer: 
     assert "1 folder(s) could not be searched" in found.stdout
     assert str(private) in found.stdout
     assert lens.scalars(trainer.workload) == mirrors.whole()
+
+
+@needs_root
+def test_trusting_owners_sends_no_mirror_where_the_ledger_of_another_user_says(
+    shared_folder: Path, trainer: Trainer, lens: Lens
+) -> None:
+    """In a folder where all can write, one may move the mirror of another beside a ledger of one's own."""
+    moved = mirrors.write(shared_folder / "moved", trainer.workload, lens.base_url)
+    give_away(moved.parent)
+    os.chown(moved, OTHER - 1, OTHER - 1)
+    # Made by root in an earlier sync, on a file system that lets nobody give files away.
+    of_root = mirrors.write(shared_folder / "of_root", trainer.workload + "-2", lens.base_url)
+    give_away(of_root.parent)
+    os.chown(ledger_of(of_root), 0, 0)
+    found = sync(trainer, "--trust-owner", str(shared_folder), PRIMUS_LENS_API_BASE_URL="")
+    assert found.returncode == 1
+    said = f"{ledger_of(moved)} belongs to user id {OTHER}, and the file beside it to user id {OTHER - 1}"
+    assert found.stdout.count(said) == 1
+    assert lens.points(trainer.workload) == []
+    assert lens.scalars(trainer.workload + "-2") == mirrors.whole()
+
+
+@needs_root
+def test_without_a_mirror_nobody_is_sent_to_deliver_from_it(trainer: Trainer) -> None:
+    """A volume on which another user's job ran before: the file there is theirs."""
+    mirror = mirrors.write(trainer.directory / "out" / "node_0" / "rank_0", trainer.workload)
+    give_away(trainer.directory / "out" / "node_0")
+    training = trainer.run(
+        SCRIPT,
+        PRIMUS_LENS_WANDB_OUTPUT_PATH=str(trainer.directory / "out"),
+        PRIMUS_LENS_API_BASE_URL="http://127.0.0.1:9/api/v1",
+        PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0",
+    )
+    foreign, missing = our_lines(training)
+    assert f"node_0 belongs to user id {OTHER} and not to user id 0" in foreign
+    assert "100 of 100 metrics were not delivered" in missing
+    assert "There is no copy" in missing
+    assert "sync" not in missing
+    assert mirror.read_bytes().count(b"\n") == 3

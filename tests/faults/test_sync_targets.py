@@ -11,7 +11,7 @@ from primus_lens_wandb_exporter import cli, settings
 from primus_lens_wandb_exporter.commands import delivery
 from primus_lens_wandb_exporter.commands.targets import Targets
 
-from ..support import faults, mirrors
+from ..support import faults, hostile, mirrors
 from ..support.commands import sync
 from ..support.faults import FaultyLens, Handler, faulty_lens
 from ..support.lens import Lens
@@ -117,6 +117,8 @@ def test_each_mirror_says_its_own_target_also_in_a_dry_run(listen: Callable[[], 
         "http://host:port",
         "http://a b/",
         "http://a/\n✓ all is well",
+        settings.DEFAULT_BASE_URL + "@evil.invalid/",
+        "http://evil.invalid\\@primus-lens-telemetry-processor:8080/api/v1",
         5,
         None,
         ["http://a"],
@@ -169,3 +171,44 @@ def test_only_the_first_mirror_waits_for_a_lens_that_is_away(
     assert capsys.readouterr().out.count("HTTP 503 starting") == 4
     assert [body["workload_uid"][-1] for _, body in faulty.requests[-3:]] == ["1", "2", "3"]
     assert len(faulty.requests) > 4
+
+
+def test_a_password_in_a_malformed_address_is_not_shown(trainer: Trainer) -> None:
+    mirrors.write(trainer.directory / "out", trainer.workload)
+    found = sync(trainer, "--base-url", "htps://me:hidden@lens.invalid/api", "out")
+    assert found.returncode == 2
+    assert "lens.invalid/api' is not an address" in found.stderr
+    assert "hidden" not in found.stdout + found.stderr
+
+
+def test_a_malformed_variable_sends_the_token_nowhere_and_is_not_said_to_be_the_target(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PRIMUS_LENS_API_BASE_URL", "htps://lens.invalid/api")
+    monkeypatch.setenv("PRIMUS_LENS_API_TOKEN", TOKEN)
+    targets = Targets(None)
+    target = targets.choose("http://a/api/v1")
+    assert target == (settings.DEFAULT_BASE_URL, "the default", True)
+    assert "Authorization" not in targets.client(target)._headers
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        hostile.answer(400, hostile.envelope(4000, "bad header: Bearer " + TOKEN)),
+        hostile.answer(403, b"x" * 50 + TOKEN.encode()),
+        hostile.answer(307, b"", b"Location: http://b/?" + TOKEN.encode()),
+        hostile.answer(307, b"", b"Location: http://b/" + TOKEN.encode()),
+        hostile.send_and_close(b"Authorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"),
+    ],
+    ids=["in Lens's form", "cut off", "query", "path", "no HTTP"],
+)
+def test_a_server_that_says_the_token_back_does_not_get_it_printed(
+    behaviour: hostile.Behaviour, trainer: Trainer
+) -> None:
+    mirrors.write(trainer.directory / "out", trainer.workload)
+    with hostile.hostile_server(behaviour) as server:
+        found = sync(trainer, "--base-url", server.base_url, "out", PRIMUS_LENS_API_TOKEN=TOKEN)
+    assert found.returncode == 1
+    assert "3 metrics of run r: " in found.stdout
+    assert TOKEN[:6] not in found.stdout + found.stderr

@@ -7,6 +7,8 @@ import itertools
 import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -192,3 +194,16 @@ def test_no_descriptor_stays_open_whatever_comes_of_it(tmp_path: Path) -> None:
             except OSError:
                 continue
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_never_gets_the_number_of_a_closed_stderr(tmp_path: Path) -> None:
+    """Whatever writes there would write into the file."""
+    code = f"""
+import os
+from primus_lens_wandb_exporter.owned_files import OwnedFiles
+files = OwnedFiles({str(tmp_path)!r})
+os.closerange(0, 3)
+number = files.open({str(tmp_path / "file")!r}, {APPEND})
+os._exit(0 if number > 2 and not os.get_inheritable(number) else 1)
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -9,7 +9,7 @@ import pytest
 
 from primus_lens_wandb_exporter import diagnostics
 from primus_lens_wandb_exporter.identity import Identity, Place, read_identity, read_place
-from primus_lens_wandb_exporter.settings import Settings, hook_is_enabled, read_settings
+from primus_lens_wandb_exporter.settings import Settings, hook_is_enabled, parse_base_url, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,25 @@ def test_an_identity_needs_a_workload_or_a_pod() -> None:
 def test_an_id_that_lens_cannot_store_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
     assert read_identity({"WORKLOAD_UID": "w" * 257, "POD_NAME": "p" * 256}).workload_uid == ""
     assert "257" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        r"http://one.example\@two.example/api/v1",
+        "http://one.example/x@two.example:8080/api/v1",
+        "http://one.example?@two.example/api/v1",
+        "http://one.example/api#@two.example",
+    ],
+)
+def test_an_address_that_two_readers_take_for_two_hosts_is_none(address: str) -> None:
+    with pytest.raises(ValueError, match="is not an address"):
+        parse_base_url(address)
+
+
+def test_the_token_for_a_malformed_address_does_not_go_to_the_default() -> None:
+    token = {"PRIMUS_LENS_API_TOKEN": "t0ken"}
+    assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": "htps://lens.example"}).api_token == ""
+    assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": " https://lens.example// "}).api_token == "t0ken"
+    assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": " "}).api_token == "t0ken"
+    assert read_settings(token).api_token == "t0ken"

@@ -12,7 +12,7 @@ from ..owned_files import OwnedFiles, RefusedError
 from ..sinks.delivery_ledger import DeliveryLedger
 from .delivery import Delivery
 from .mirror import Mirror, find_mirrors
-from .report import Report
+from .report import Report, redact_addresses
 from .targets import Targets
 
 
@@ -42,7 +42,7 @@ def _base_url(text: str) -> str:
     try:
         return settings.parse_base_url(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError("%r %s" % (text, error)) from None
+        raise argparse.ArgumentTypeError("%r %s" % (redact_addresses(text), error)) from None
 
 
 def run(options: argparse.Namespace) -> int:

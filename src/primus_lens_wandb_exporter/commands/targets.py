@@ -31,7 +31,8 @@ class Targets:
         if base_url:
             self._named = Target(base_url, "--base-url")
         elif os.environ.get(_VARIABLE, "").strip():
-            self._named = Target(current.base_url, _VARIABLE)
+            is_valid = current.base_url == settings.base_url_as_given()
+            self._named = Target(current.base_url, _VARIABLE if is_valid else "the default")
         self._clients: Dict[Target, LensClient] = {}
         # Those for which some mirror has waited in vain: the others behind it do not wait again.
         self.given_up: Set[Target] = set()

@@ -39,6 +39,9 @@ _PROGRAMS = (
     ("kubectl", _START + r"(--from-literal[ =\x00]{1,3}[\w.-]{1,256}=)" + _VALUE),
     ("openssl", _START + r"(-pass(?:in|out)?%spass:)" % _BLANK + _VALUE),
     ("ssh-keygen", _START + r"(-[NP]%s)" % _BLANK + _VALUE),
+    ("unzip", _START + r"(-P%s)" % _BLANK + _VALUE),
+    ("zip", _START + r"(-P%s)" % _BLANK + _VALUE),
+    ("7z", _START + r"(-p)" + _VALUE),
     ("smbclient", _START + r"(-U%s[^\s\x00%%]{1,256}%%)" % _BLANK + _VALUE),
 )
 _NAMES = frozenset(name for name, _ in _PROGRAMS)

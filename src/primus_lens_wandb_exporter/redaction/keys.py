@@ -7,6 +7,9 @@ from typing import FrozenSet, Pattern, Tuple
 
 EXTRA_KEYS_VARIABLE = "PRIMUS_LENS_WANDB_REDACT_KEYS"
 
+# Ours is a secret whatever it looks like, a number too.
+_OWN_TOKEN = "PRIMUS_LENS_API_TOKEN"
+
 # NOTHING. ODD: a secret if it looks like one (`license_key`). TOKEN: any text, while numbers are counts. SECRET: whole
 # numbers too. NAMED_BY_USER: whatever it is, but for floats and booleans.
 NOTHING, ODD, TOKEN, SECRET, NAMED_BY_USER = range(5)
@@ -104,8 +107,8 @@ def extra_keys() -> "FrozenSet[str]":
 
 @lru_cache(maxsize=8)
 def _parse_extra_keys(text: str) -> "FrozenSet[str]":
-    """The user's own keys, as words joined by blanks: "InternalUrl" and "internal-url" are the same key."""
-    return frozenset(" ".join(words(name)) for name in text.split(",") if words(name))
+    """Our own and the user's keys, as words joined by blanks: "InternalUrl" and "internal-url" are the same key."""
+    return frozenset(" ".join(words(name)) for name in (_OWN_TOKEN, *text.split(",")) if words(name))
 
 
 @lru_cache(maxsize=1024)

@@ -15,7 +15,7 @@ _KEYS = (
     # Clouds and code
     r"A(?:KIA|SIA|BIA|CCA|3T[A-Z0-9])[A-Z0-9]{16}(?![A-Za-z0-9])",  # AWS
     r"ABSK[A-Za-z0-9+/]{60,255}={0,2}",  # AWS Bedrock
-    r"AIza[\w-]{30,255}|ya29\.[\w-]{16,255}|GOCSPX-[\w-]{16,255}",  # Google
+    r"AIza[\w-]{30,255}|AQ\.(?=[\w-]{0,60}[0-9])[\w-]{40,255}|ya29\.[\w-]{16,255}|GOCSPX-[\w-]{16,255}",  # Google
     r"LTAI[A-Za-z0-9]{12,64}|AKID[A-Za-z0-9]{24,64}|bce-v3/ALTAK-[\w/-]{20,255}|SCW[A-Z0-9]{17}(?![A-Za-z0-9])",
     r"ghp_[A-Za-z0-9]{16,255}|gho_[A-Za-z0-9]{16,255}|ghu_[A-Za-z0-9]{16,255}|ghs_[A-Za-z0-9]{16,255}",  # GitHub
     r"ghr_[A-Za-z0-9]{16,255}|github_pat_[A-Za-z0-9_]{16,255}",
@@ -32,7 +32,7 @@ _KEYS = (
     r"AKCp[A-Za-z0-9]{50,80}|cmVmd[A-Za-z0-9]{50,80}|API-[A-Z0-9]{26}(?![A-Za-z0-9])|oy2[a-z0-9]{43}|tk-us-[\w-]{40,64}",
     r"sha256~[\w-]{40,64}|ops_eyJ[\w+/=-]{40,2000}|A3-[A-Z0-9]{6}-[A-Z0-9-]{24,64}|AGE-SECRET-KEY-1[A-Z0-9]{20,255}",
     # Models, data and experiments
-    r"hf_[A-Za-z0-9]{24,255}|api_org_[A-Za-z0-9]{24,255}|wandb_v1_[\w-]{16,255}|KGAT_[0-9a-f]{24,64}",
+    r"hf_(?:oauth_[\w.-]{20,2000}|[A-Za-z0-9]{24,255})|api_org_[A-Za-z0-9]{24,255}|wandb_v1_[\w-]{16,255}|KGAT_[0-9a-f]{24,64}",
     r"sk-(?:proj|ant|or|svcacct|admin|None|lf|live|test|helicone|service)-[\w-]{16,255}|sess-[A-Za-z0-9]{40,64}",
     r"sk-(?:[A-Za-z0-9]{32,255}|(?=[A-Za-z]{0,31}[0-9])[A-Za-z0-9]{16,255})",  # OpenAI, DeepSeek, Moonshot, Qwen
     r"sk_[0-9a-f]{40,64}|nvapi-[\w-]{16,255}|gsk_[A-Za-z0-9]{16,255}|xai-[A-Za-z0-9]{16,255}|pplx-[A-Za-z0-9]{24,255}",

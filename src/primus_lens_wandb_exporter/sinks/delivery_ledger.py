@@ -29,7 +29,7 @@ class DeliveryLedger:
     """Appends to the ledgers of one process. A ledger that cannot be written is one warning: delivery goes on."""
 
     def __init__(self, base_url: str, files: OwnedFiles) -> None:
-        self._base_url = _without_password(base_url)
+        self._base_url = _without_secrets(base_url)
         self._files = files
         self._descriptors: Dict[str, int] = {}
         self._introduced: Set[Tuple[str, str]] = set()
@@ -106,9 +106,10 @@ class DeliveryLedger:
         self._torn.discard(path)
 
 
-def _without_password(url: str) -> str:
+def _without_secrets(url: str) -> str:
+    """Without user and query: both may be secrets."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def _open_ledger(files: OwnedFiles, path: str) -> int:

@@ -15,10 +15,10 @@ DETECTION_PATH = "/wandb/detection"
 SHORTEST_BACKOFF_S = 0.1
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-# A request on which the server failed this often steps behind the others; when those arrive and it goes on failing,
-# it is the request's fault.
+# A request on which the server failed this often steps behind the others. When it fails right after one of those has
+# arrived, and that again and again, it is the request's fault; in an outage, and at its edges, it is not.
 _FAILURES_BEFORE_STEPPING_BACK = 3
-_FAILURES_BEFORE_GIVING_UP = 6
+_FAILURES_AFTER_DELIVERIES_BEFORE_GIVING_UP = 4
 # A request that is out for this long is a reason by itself why something was not delivered.
 _LONG_S = 1.0
 
@@ -70,7 +70,8 @@ class LensSink:
         self._sending_since: Optional[float] = None
         self._trouble = ""
         self._trouble_at_last_loss = ""
-        self._deliveries = 0
+        # Whether the answer before this one was a delivery.
+        self._server_was_well = False
         self._detections_left = 0
         self._detections_done = 0
         self.delivered = 0
@@ -190,7 +191,7 @@ class LensSink:
             request.is_delivered = True
             self._remove_oldest()
             self.delivered += request.metric_count
-            self._deliveries += 1
+            self._server_was_well = True
             self._attempts = 0
             if all(part.is_delivered for part in request.earlier_parts):
                 self._acknowledge(request.run, request.sequences)
@@ -221,12 +222,13 @@ class LensSink:
     def _is_poison(self, request: Request, answer: Answer) -> bool:
         """Whether the server fails on this request only; lets the others pass to find out."""
         if not answer.failed_on_request:
+            self._server_was_well = False
             return False
-        if request.failures == 0:
-            request.deliveries_at_first_failure = self._deliveries
         request.failures += 1
-        others_arrive = self._deliveries > request.deliveries_at_first_failure
-        if request.failures >= _FAILURES_BEFORE_GIVING_UP and others_arrive:
+        # Only the first failure after a delivery tells that it is the request and not the server.
+        request.failures_after_deliveries += self._server_was_well
+        self._server_was_well = False
+        if request.failures_after_deliveries >= _FAILURES_AFTER_DELIVERIES_BEFORE_GIVING_UP:
             return True
         if request.failures % _FAILURES_BEFORE_STEPPING_BACK == 0:
             self._backlog.rotate(-1)

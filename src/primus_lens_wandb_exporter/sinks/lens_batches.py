@@ -21,9 +21,9 @@ class Request:
 
     __slots__ = (
         "body",
-        "deliveries_at_first_failure",
         "earlier_parts",
         "failures",
+        "failures_after_deliveries",
         "is_delivered",
         "metric_count",
         "path",
@@ -42,7 +42,7 @@ class Request:
         self.earlier_parts: "Tuple[Request, ...]" = ()
         self.is_delivered = False
         self.failures = 0
-        self.deliveries_at_first_failure = 0
+        self.failures_after_deliveries = 0
 
 
 class _Step:

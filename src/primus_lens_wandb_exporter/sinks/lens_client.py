@@ -48,6 +48,7 @@ class LensClient:
 
     def __init__(self, base_url: str, token: str = "") -> None:
         self.base_url = base_url
+        self._token = token
         self._headers = {"Content-Type": "application/json", "User-Agent": "primus-lens-wandb-exporter"}
         if token:
             self._headers["Authorization"] = "Bearer " + token
@@ -63,12 +64,18 @@ class LensClient:
                 self._http = _make_http()
             reply = self._http.exchange("POST", self.base_url + path, self._headers, body, limit_s)
         except Exception as error:
-            return _explain(error, self.base_url, limit_s)
-        answer = judge(reply.status, reply.headers, reply.content)
+            return self._without_token(_explain(error, self.base_url, limit_s))
+        # Before anything is cut off: half of a token would not be found.
+        content = reply.content.replace(self._token.encode(), b"***") if self._token else reply.content
+        answer = self._without_token(judge(reply.status, reply.headers, content))
         if not answer.delivered:
             # Whatever else is sent over this connection is not to be taken for the answer to the next request.
             self._http.close()
         return answer
+
+    def _without_token(self, answer: Answer) -> Answer:
+        """Some servers say back what they were sent."""
+        return answer._replace(reason=answer.reason.replace(self._token, "***")) if self._token else answer
 
     def forget_connection(self) -> None:
         """In the child of a fork the connection is the parent's: it is neither used nor closed."""
