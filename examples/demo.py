@@ -23,6 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="end after showing what arrived, also on a terminal")
     options = parser.parse_args()
+    # Tokens of the cluster's Lens mean nothing to the one that is started here.
+    for name in ("PRIMUS_LENS_API_TOKEN", "PRIMUS_LENS_READ_TOKEN"):
+        os.environ.pop(name, None)
     OUTPUT.mkdir(exist_ok=True)
     database = OUTPUT / "lens.db"
     server = subprocess.Popen(
