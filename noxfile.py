@@ -5,6 +5,7 @@ The tests themselves run in the development environment; each session is what th
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def sbom(session: nox.Session) -> None:
     session.run("python", "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
     command = [".venv/bin/cyclonedx-py", "environment", "--pyproject", "pyproject.toml", "--mc-type", "library"]
     session.run(*command, "--output-reproducible", "-o", "sbom.cdx.json", f"{session.bin}/python", external=True)
+    # pyproject.toml leaves the version to the source, so that the list would not say which release it is about.
+    path = Path("sbom.cdx.json")
+    bom = json.loads(path.read_text(encoding="utf-8"))
+    component, version = bom["metadata"]["component"], wheel.name.split("-")[1]
+    component.update(version=version, purl=f"pkg:pypi/{component['name']}@{version}")
+    path.write_text(json.dumps(bom, indent=2) + "\n", encoding="utf-8")
 
 
 @nox.session

@@ -23,6 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="end after showing what arrived, also on a terminal")
     options = parser.parse_args()
+    # Tokens of the cluster's Lens mean nothing to the one that is started here.
+    for name in ("PRIMUS_LENS_API_TOKEN", "PRIMUS_LENS_READ_TOKEN"):
+        os.environ.pop(name, None)
     OUTPUT.mkdir(exist_ok=True)
     database = OUTPUT / "lens.db"
     server = subprocess.Popen(
@@ -62,15 +65,15 @@ def demonstrate(server: subprocess.Popen[str], database: Path, stay: bool) -> in
         print("Nothing arrived. `primus-lens-wandb check` tells what is wrong.", file=sys.stderr)
         return 1
     show_detection(api)
-    print(f"\nLive page:   {url}/?workload={workload}")
-    print(f"Query more:  {api}/metrics/data?data_source=wandb&metrics=all\nAPI docs:    {url}/api/docs")
-    print(f"JSONL file:  {OUTPUT / 'metrics' / 'node_0' / 'rank_0' / 'wandb_metrics.jsonl'}")
+    print(f"\nJSONL file:  {OUTPUT / 'metrics' / 'node_0' / 'rank_0' / 'wandb_metrics.jsonl'}")
     if stay:
+        print(f"Live page:   {url}/?workload={workload}")
+        print(f"Query more:  {api}/metrics/data?data_source=wandb&metrics=all\nAPI docs:    {url}/api/docs")
         print("\nThe server stays up: Ctrl-C ends it.", flush=True)
         server.wait()
     else:
         command = Path(sys.executable).with_name("primus-lens-local")
-        print(f"\nThe server ends now. Start it again: {command} serve --database {database}")
+        print(f"\nThe server ends now. To see the page, start it again: {command} serve --database {database}")
     return 0
 
 

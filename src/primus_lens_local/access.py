@@ -65,10 +65,10 @@ def remarks(tokens: Tokens, no_token: bool, on_loopback: bool) -> list[str]:
         if on_loopback:
             return [] if no_token else [_OPEN_TO_MACHINE]
         return [_OPEN_TO_ALL]
-    names = {"token": tokens.write, "read-only token": tokens.read}
+    given = (("token", "--token", tokens.write), ("read-only token", "--read-token", tokens.read))
     return [
-        f"note: the {name} has {len(token)} characters, which can be guessed; --token auto makes a long one"
-        for name, token in names.items()
+        f"note: the {name} has {len(token)} characters, which can be guessed; {option} {AUTO} makes a long one"
+        for name, option, token in given
         if token is not None and len(token) < _SAFE_LENGTH
     ]
 
@@ -87,7 +87,7 @@ def _given(
     if not (argument.isascii() and argument.isprintable() and " " not in argument):
         raise TokenError(f"the token in {option} can only have printable ASCII characters, without spaces")
     if argument == AUTO:
-        raise TokenError(f"{option} is {AUTO!r}, which everybody guesses: only the option --token takes it")
+        raise TokenError(f"{option} is {AUTO!r}, which everybody guesses: only --token and --read-token take it")
     return argument
 
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import AsyncIterator, Iterable, Optional
 
 from anyio import to_thread
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -82,8 +82,11 @@ async def _answer_time_format(_request: Request, error: Exception) -> JSONRespon
     return JSONResponse({"error": str(error)}, status_code=400)
 
 
-async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        # In the cluster's own words and form, which tell programs that the address is wrong, and not the report.
+        return PlainTextResponse("404 page not found", 404)
     if request.method == "POST":
         return answers.failure(error.status_code, error.detail)
     return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)

@@ -11,7 +11,7 @@ from .stand_ins import Modules
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the tests run under has none of the variables that detection reads."""
-    for name in (*environment._ALLOWED, EXTRA_KEYS_VARIABLE):
+    for name in (*environment.ALLOWED, EXTRA_KEYS_VARIABLE):
         monkeypatch.delenv(name, raising=False)
 
 

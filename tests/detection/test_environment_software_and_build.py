@@ -1,11 +1,12 @@
 """Variables that may leave the job, versions from metadata, and what CI systems leave in an image."""
 
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 import pytest
 
-from primus_lens_wandb_exporter.detection import software
+from primus_lens_wandb_exporter.detection import environment, software
 
 from .contract import BUILD
 from .stand_ins import Modules, payload
@@ -23,6 +24,12 @@ def evidence(modules: Modules) -> Dict[str, Any]:
 def test_only_allowed_variables_leave_the_job(modules: Modules, set_variables: SetVariables) -> None:
     set_variables(RANK="3", POD_NAME="pod-0", PRIMUS_CONFIG="/c.yaml", MY_SECRET="x", HF_TOKEN="x", PATH_TO_DATA="/d")
     assert evidence(modules)["environment"] == {"RANK": "3", "POD_NAME": "pod-0", "PRIMUS_CONFIG": "/c.yaml"}
+
+
+def test_every_variable_that_may_leave_the_job_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "detection.md").read_text(encoding="utf-8")
+    named = set(re.findall("`([A-Z][A-Z0-9_]+)`", text))
+    assert set(environment.ALLOWED) <= named
 
 
 def test_values_of_variables_are_redacted_and_bounded(modules: Modules, set_variables: SetVariables) -> None:

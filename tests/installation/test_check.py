@@ -15,6 +15,7 @@ from typing import Iterator
 
 import pytest
 
+from ..support.lens import Lens, running_lens
 from .conftest import MakeEnvironment
 from .environments import (
     FIRST_PTH,
@@ -31,24 +32,29 @@ from .environments import (
 WELL = {"WORKLOAD_UID": "w-1"}
 
 
-class _Health(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" and "healthy" in self.server.state else 503)  # type: ignore[attr-defined]
-        self.end_headers()
+class _Unwell(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_error(503)
 
     def log_message(self, *_arguments: object) -> None:
         """Says nothing."""
 
 
 @pytest.fixture
-def health_server() -> Iterator[HTTPServer]:
-    with HTTPServer(("127.0.0.1", 0), _Health) as server:
-        server.state = {"healthy"}  # type: ignore[attr-defined]
+def unwell_server() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), _Unwell) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def lens(tmp_path: Path) -> Iterator[Lens]:
+    with running_lens(tmp_path) as lens:
+        yield lens
 
 
 def address_of(server: HTTPServer) -> str:
@@ -76,8 +82,8 @@ def assert_no_traceback(result: Result) -> None:
     assert result.stderr == ""
 
 
-def test_all_well_is_exit_0_without_a_warning(installed: PythonEnvironment, health_server: HTTPServer) -> None:
-    result = installed.cli("check", "--strict", PRIMUS_LENS_API_BASE_URL=address_of(health_server), **WELL)
+def test_all_well_is_exit_0_without_a_warning(installed: PythonEnvironment, lens: Lens) -> None:
+    result = installed.cli("check", "--strict", PRIMUS_LENS_API_BASE_URL=lens.base_url, **WELL)
     assert result.returncode == 0, result.stdout
     assert_no_traceback(result)
     assert "✗" not in result.stdout
@@ -89,7 +95,8 @@ def test_all_well_is_exit_0_without_a_warning(installed: PythonEnvironment, heal
     assert "✓ wandb 0.99.0" in result.stdout
     assert "✓ wandb is intercepted" in result.stdout
     assert "✓ identity: workload w-1" in result.stdout
-    assert f"✓ Lens at {address_of(health_server)} answers" in result.stdout
+    assert f"✓ Lens at {lens.base_url} answers\n" in result.stdout
+    assert lens.get("/workloads") == {"workloads": [], "total_count": 0}, "check leaves nothing in Lens"
 
 
 def test_warnings_keep_exit_0_unless_strict(installed: PythonEnvironment) -> None:
@@ -172,10 +179,8 @@ def test_bytecode_that_python_writes_by_itself_is_not_mentioned(installed: Pytho
     assert "bytecode:" not in installed.cli("check").stdout
 
 
-def test_missing_bytecode_is_a_note_with_commands_that_bring_it(
-    installed: PythonEnvironment, health_server: HTTPServer
-) -> None:
-    without = {"PYTHONDONTWRITEBYTECODE": "1", "PRIMUS_LENS_API_BASE_URL": address_of(health_server), **WELL}
+def test_missing_bytecode_is_a_note_with_commands_that_bring_it(installed: PythonEnvironment, lens: Lens) -> None:
+    without = {"PYTHONDONTWRITEBYTECODE": "1", "PRIMUS_LENS_API_BASE_URL": lens.base_url, **WELL}
     result = installed.cli("check", "--strict", **without)
     assert result.returncode == 0, result.stdout
     fact = f"– bytecode: none for {installed.site_packages / STARTUP_MODULE} and "
@@ -341,11 +346,33 @@ def test_unknown_host_is_told(installed: PythonEnvironment) -> None:
 
 
 def test_server_that_is_not_well_is_told_with_its_status(
-    installed: PythonEnvironment, health_server: HTTPServer
+    installed: PythonEnvironment, unwell_server: HTTPServer
 ) -> None:
-    health_server.state.clear()  # type: ignore[attr-defined]
-    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address_of(health_server))
-    assert "answers /health with HTTP status 503" in result.stdout
+    address = address_of(unwell_server)
+    result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address)
+    assert f"! Lens at {address}: HTTP 503" in result.stdout
+    assert "look at the log of Lens" in next_step_after(result, "HTTP 503")
+
+
+def test_address_without_its_path_is_told(installed: PythonEnvironment, lens: Lens) -> None:
+    result = installed.cli("check", "--strict", PRIMUS_LENS_API_BASE_URL=lens.url, **WELL)
+    assert result.returncode == 1
+    assert f"! Lens at {lens.url}: HTTP 404" in result.stdout
+    assert "not an answer of Lens" in result.stdout
+    assert "correct PRIMUS_LENS_API_BASE_URL, path included" in next_step_after(result, "HTTP 404")
+
+
+def test_token_that_lens_does_not_take_is_told(installed: PythonEnvironment, tmp_path: Path) -> None:
+    right, reading = "right-" * 4, "reading-" * 4
+    with running_lens(tmp_path, 0, "--token", right, "--read-token", reading) as lens:
+        for token, status in (("wrong-" * 4, 401), ("", 401), (reading, 403)):
+            variables = {"PRIMUS_LENS_API_BASE_URL": lens.base_url, "PRIMUS_LENS_API_TOKEN": token, **WELL}
+            result = installed.cli("check", "--strict", **variables)
+            assert result.returncode == 1, result.stdout
+            assert "set PRIMUS_LENS_API_TOKEN to the token" in next_step_after(result, f"HTTP {status}")
+        result = installed.cli("check", "--strict", **{**variables, "PRIMUS_LENS_API_TOKEN": right})
+        assert (result.returncode, right in result.stdout) == (0, False), result.stdout
+        assert f"✓ Lens at {lens.base_url} answers and takes the token\n" in result.stdout
 
 
 def test_silent_server_is_told_after_three_seconds(installed: PythonEnvironment) -> None:
@@ -356,15 +383,15 @@ def test_silent_server_is_told_after_three_seconds(installed: PythonEnvironment)
     assert "no answer within 3 s" in result.stdout
 
 
-def test_server_without_tls_behind_https_is_told(installed: PythonEnvironment, health_server: HTTPServer) -> None:
-    address = address_of(health_server).replace("http:", "https:")
+def test_server_without_tls_behind_https_is_told(installed: PythonEnvironment, unwell_server: HTTPServer) -> None:
+    address = address_of(unwell_server).replace("http:", "https:")
     result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address)
     assert "TLS failed" in result.stdout
     assert_no_traceback(result)
 
 
-def test_missing_certificate_bundle_is_told(installed: PythonEnvironment, health_server: HTTPServer) -> None:
-    address = address_of(health_server).replace("http:", "https:")
+def test_missing_certificate_bundle_is_told(installed: PythonEnvironment, unwell_server: HTTPServer) -> None:
+    address = address_of(unwell_server).replace("http:", "https:")
     bundle = installed.home / "nowhere.pem"
     result = installed.cli("check", PRIMUS_LENS_API_BASE_URL=address, REQUESTS_CA_BUNDLE=bundle)
     assert_no_traceback(result)

@@ -10,7 +10,7 @@ from typing import Callable
 import pytest
 import requests
 
-from primus_lens_local.access import TokenError, Tokens, choose_tokens
+from primus_lens_local.access import TokenError, Tokens, choose_tokens, remarks
 
 from .conftest import LensProcess, run_cli
 
@@ -163,3 +163,11 @@ def test_reading_alone_cannot_be_restricted() -> None:
     assert tokens.made == {tokens.write}
     with pytest.raises(TokenError):
         choose_tokens(None, GIVEN, True, {}, on_loopback=True)
+
+
+def test_a_short_token_is_remarked_on_with_the_option_that_makes_a_long_one() -> None:
+    (write, read) = remarks(Tokens("short", "brief"), False, True)
+    assert "the token has 5 characters" in write
+    assert "; --token auto makes a long one" in write
+    assert "the read-only token has 5 characters" in read
+    assert "; --read-token auto makes a long one" in read

@@ -1,4 +1,4 @@
-"""What the server refuses whole, for one bad element, with 400 `invalid request format`."""
+"""What the server refuses: whole, for one bad element, with 400 `invalid request format`; and wrong paths."""
 
 from __future__ import annotations
 
@@ -149,3 +149,11 @@ def test_a_sender_without_workload_and_pod_is_refused(lens: Lens, kind: str, bod
     response = lens.post(kind, body)
     assert response.status_code == 400
     assert response.json()["meta"] == {"code": 400, "message": "either workload_uid or pod_name is required"}
+
+
+@pytest.mark.parametrize("path", ["/wandb/metrics", "/api/v2/wandb/metrics", "/api/v1/wandb/metric", "/nowhere"])
+def test_a_wrong_path_is_answered_as_in_the_cluster(lens: Lens, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = lens.client.request(method, path, content=GOOD_BODY)
+        assert (answer.status_code, answer.text) == (404, "404 page not found")
+        assert answer.headers["content-type"].startswith("text/plain")

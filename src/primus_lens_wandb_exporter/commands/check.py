@@ -41,7 +41,8 @@ def describe(commands: Any) -> None:
         "check",
         help="tell whether wandb is intercepted here, with which settings, and whether Lens answers",
         description="Tells what is installed, whether a new Python process has wandb intercepted (by trying it), "
-        "which settings are in force, and whether Lens answers. Changes nothing.",
+        "which settings are in force, and whether Lens answers (to an empty report, which it does not keep). "
+        "Changes nothing.",
         epilog="Exit status: 0 the hook is active, 1 it is not, 2 wrong usage. A Lens that does not answer, missing "
         "ids and malformed settings are warnings (!) and keep 0, unless --strict is given.",
     )
@@ -258,8 +259,8 @@ def _report_lens(report: Report, values: settings.Settings) -> None:
             )
         return
     address = redact_addresses(values.base_url)
-    trouble = ask_health(values.base_url)
+    trouble = ask_health(values.base_url, values.api_token)
     if trouble:
         report.warning("Lens at %s: %s" % (address, trouble[0]), trouble[1])
     else:
-        report.good("Lens at %s answers" % address)
+        report.good("Lens at %s answers%s" % (address, " and takes the token" if values.api_token else ""))

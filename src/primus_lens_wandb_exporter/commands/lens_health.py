@@ -1,16 +1,17 @@
-"""Asks Lens whether it is there, and tells what is wrong in words that help."""
+"""Asks Lens whether it would take a report from here, and tells what is wrong in words that help."""
 
 import threading
 from typing import List, Optional
-from urllib.parse import urlsplit
 
 from .report import python_command
 
 HEALTH_TIMEOUT_S = 3.0
+# Names no workload, so every Lens refuses it; only after the address and the token were right.
+_EMPTY_REPORT = b"{}"
 
 
-def ask_health(base_url: str) -> "Optional[tuple[str, str]]":
-    """Asks the server for ``/health``; returns None when it is well, else what is wrong and what to do next."""
+def ask_health(base_url: str, token: str) -> "Optional[tuple[str, str]]":
+    """Sends an empty report; returns None when a full one would be taken, else what is wrong and what to do next."""
     try:
         # Here, and not in the thread: on a busy machine this alone takes seconds.
         from ..sinks import bounded_http, lens_trouble  # noqa: F401
@@ -18,7 +19,7 @@ def ask_health(base_url: str) -> "Optional[tuple[str, str]]":
         return "it cannot be asked (%s)" % error, "run: %s -m pip install --upgrade requests" % python_command()
     answers: "List[Optional[tuple[str, str]]]" = []
     # A name server may keep us waiting much longer than any socket timeout.
-    thread = threading.Thread(target=lambda: answers.append(_get_health(base_url)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(_send_empty_report(base_url, token)), daemon=True)
     thread.start()
     thread.join(HEALTH_TIMEOUT_S + 0.5)
     if answers:
@@ -27,23 +28,26 @@ def ask_health(base_url: str) -> "Optional[tuple[str, str]]":
     return trouble.what, trouble.next_step
 
 
-def _get_health(base_url: str) -> "Optional[tuple[str, str]]":
+def _send_empty_report(base_url: str, token: str) -> "Optional[tuple[str, str]]":
     """As the exporter's own requests: the same certificates are trusted, and the same words tell what is wrong."""
     from ..sinks.bounded_http import BoundedHttp
+    from ..sinks.lens_batches import METRICS_PATH
+    from ..sinks.lens_client import judge, make_headers
     from ..sinks.lens_trouble import explain
 
-    url = urlsplit(base_url)._replace(path="/health", query="", fragment="").geturl()
     http = BoundedHttp()
     try:
-        status = http.exchange("GET", url, {}, None, HEALTH_TIMEOUT_S).status
+        reply = http.exchange("POST", base_url + METRICS_PATH, make_headers(token), _EMPTY_REPORT, HEALTH_TIMEOUT_S)
     except Exception as error:
         trouble = explain(error, base_url, HEALTH_TIMEOUT_S)
         return trouble.what, trouble.next_step
     finally:
         http.close()
-    if status == 200:
+    answer = judge(reply.status, reply.headers, reply.content)
+    if answer.delivered or (reply.status == 400 and not answer.retry):
         return None
-    return (
-        "answers /health with HTTP status %d" % status,
-        "look at the log of Lens, or correct PRIMUS_LENS_API_BASE_URL if this is another server",
-    )
+    if reply.status in (401, 403):
+        return answer.reason, "set PRIMUS_LENS_API_TOKEN to the token of this Lens"
+    if answer.needs_a_person:
+        return answer.reason, "correct PRIMUS_LENS_API_BASE_URL, path included (the default's is /api/v1)"
+    return answer.reason, "look at the log of Lens, and of what is in between"

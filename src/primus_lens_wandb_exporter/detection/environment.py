@@ -41,13 +41,13 @@ def _names(*texts: str) -> "Tuple[str, ...]":
 
 EVIDENCE = _names(_RANKS, _PODS, _SCHEDULERS, _DEVICES, _VERSIONS, FRAMEWORK_VARIABLE) + frameworks.ENVIRONMENT
 _BUILD = _names(_IMAGE, _CI)
-_ALLOWED = tuple(dict.fromkeys(EVIDENCE + _BUILD))
+ALLOWED = tuple(dict.fromkeys(EVIDENCE + _BUILD))
 _MAXIMUM_LENGTH = 1000
 
 
 def copy_environment(environ: "Mapping[str, str]" = os.environ) -> Dict[str, str]:
     """The allowed variables that are set, as they are."""
-    return {name: environ[name] for name in _ALLOWED if name in environ}
+    return {name: environ[name] for name in ALLOWED if name in environ}
 
 
 def environment_evidence(environment: "Mapping[str, str]") -> Dict[str, str]:

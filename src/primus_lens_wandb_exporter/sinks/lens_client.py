@@ -8,7 +8,7 @@ something is in between, and the metrics are not to blame. Anything else that is
 import sys
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from .. import fork_safety
@@ -43,15 +43,20 @@ class Answer(NamedTuple):
     reason: str = ""
 
 
+def make_headers(token: str) -> Dict[str, str]:
+    headers = {"Content-Type": "application/json", "User-Agent": "primus-lens-wandb-exporter"}
+    if token:
+        headers["Authorization"] = "Bearer " + token
+    return headers
+
+
 class LensClient:
     """Posts to one base URL over one kept-alive connection."""
 
     def __init__(self, base_url: str, token: str = "") -> None:
         self.base_url = base_url
         self._token = token
-        self._headers = {"Content-Type": "application/json", "User-Agent": "primus-lens-wandb-exporter"}
-        if token:
-            self._headers["Authorization"] = "Bearer " + token
+        self._headers = make_headers(token)
         self._http: "Optional[BoundedHttp]" = None
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
