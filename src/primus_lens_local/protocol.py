@@ -6,6 +6,7 @@ uvicorn's protocol and its parser take heads of any length, for as long as a cli
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any, ClassVar, Iterable, Optional, Protocol
 
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from primus_lens_local import answers, limits
 from primus_lens_local.guards import refuse
+from primus_lens_local.memory import return_memory
 from primus_lens_local.response_headers import PROTECTIVE, ProtectiveHeaders
 
 # What is parsed at once: so much of the next request can go uncounted.
@@ -25,6 +27,7 @@ _COMMON_HEAD_BYTES = 8 * 1024
 _FAREWELL_SECONDS = 2.0
 _MAX_FAREWELLS = 256
 _CHECK_SECONDS = 1.0
+_CHECKS_PER_RETURN = 5
 # A body in small chunks is framed by about so much of its length.
 _FRAMING_SHARE = 8
 
@@ -226,11 +229,13 @@ def _refusing(status: int, message: str) -> Any:
 
 
 async def watch(connections: Iterable[Any], room: _Room) -> None:
-    """Check all connections every second, for ever."""
+    """Check all connections every second, for ever, and now and then give memory back that nobody uses."""
     loop = asyncio.get_running_loop()
-    while True:
+    for checks in itertools.count(1):
         await asyncio.sleep(_CHECK_SECONDS)
         open_now = [connection for connection in connections if isinstance(connection, BoundedProtocol)]
         is_crowded = len(open_now) > BoundedProtocol.max_connections // 2
         for connection in open_now:
             connection.check(loop.time(), is_crowded, room.is_crowded)
+        if checks % _CHECKS_PER_RETURN == 0:
+            await asyncio.to_thread(return_memory)

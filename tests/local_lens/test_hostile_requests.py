@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -135,3 +136,11 @@ def test_of_two_tokens_the_first_counts(closed_lens: LensProcess) -> None:
     start = b"GET /api/v1/workloads HTTP/1.1\r\n" + HEAD
     assert asked(closed_lens, start + right + wrong + b"\r\n")[0] == 200
     assert asked(closed_lens, start + wrong + right + b"\r\n")[0] == 401
+
+
+def test_what_a_client_says_its_address_is_cannot_spoil_the_log(tmp_path: Path) -> None:
+    lens = LensProcess(tmp_path / "lens.db", "--token", TOKEN)
+    wrong = b"GET /api/v1/workloads HTTP/1.1\r\n" + HEAD + b"Authorization: Bearer wrong\r\n"
+    assert asked(lens, wrong + b"X-Forwarded-For: \x9b31m\xe2\x80\xae" + b"x" * 5000 + b"\r\n\r\n")[0] == 401
+    lens.process.terminate()
+    assert "a wrong token came, the last from an unknown address\n" in lens.process.communicate(timeout=30)[1]
