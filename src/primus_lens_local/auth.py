@@ -25,6 +25,7 @@ _OPEN_PATHS = ("/health",)
 # What the pages are made of; whoever has only the cookie learns nothing from it.
 _ASSETS = ("/page/static/", "/page/charts/", "/api/docs/assets/")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_MAX_ADDRESS = 64
 _MISSING = "a valid bearer token is required"
 _WITHOUT_KEY = "a browser's session opens pages only: log in again at /login, or send a bearer token"
 _WITHOUT_ORIGIN = "a browser's session writes from its own page only: send a bearer token"
@@ -176,7 +177,10 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _client(scope: Scope) -> str:
-    return str(scope["client"][0]) if scope.get("client") else "unknown"
+    address = str(scope["client"][0]) if scope.get("client") else ""
+    # Behind a proxy it is what X-Forwarded-For says, and it is logged.
+    is_clean = address.isascii() and address.isprintable() and 0 < len(address) <= _MAX_ADDRESS
+    return address if is_clean else "an unknown address"
 
 
 def _digest(token: bytes) -> bytes:

@@ -18,7 +18,10 @@ from primus_lens_local import answers
 
 # The pages that people open, from links of other sites too; an answer here is HTML and holds no data.
 PAGES = ("/", "/api/docs")
-OTHER_SITE = "requests that another site makes in a browser are not allowed"
+OTHER_SITE = (
+    "requests that another site makes in a browser are not allowed; if this is the server's own page, the proxy in "
+    "front of it must pass on the Host header"
+)
 STRANGE_NAME = (
     "this server does not answer to the host name {name!r}: use its address or localhost, allow the name with "
     "--allow-host, or start the server with --token"

@@ -6,14 +6,18 @@ uvicorn's protocol and its parser take heads of any length, for as long as a cli
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any, ClassVar, Iterable, Optional, Protocol
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+import httptools
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from primus_lens_local import answers, limits
 from primus_lens_local.guards import refuse
+from primus_lens_local.memory import return_memory
+from primus_lens_local.response_headers import PROTECTIVE, ProtectiveHeaders
 
 # What is parsed at once: so much of the next request can go uncounted.
 _SLICE_BYTES = 8 * 1024
@@ -23,6 +27,7 @@ _COMMON_HEAD_BYTES = 8 * 1024
 _FAREWELL_SECONDS = 2.0
 _MAX_FAREWELLS = 256
 _CHECK_SECONDS = 1.0
+_CHECKS_PER_RETURN = 5
 # A body in small chunks is framed by about so much of its length.
 _FRAMING_SHARE = 8
 
@@ -35,6 +40,10 @@ _TOO_MANY_HEADS = (
     "try again"
 )
 _TOO_MANY_PIPELINED = f"more than {limits.MAX_PIPELINED} requests at once on a connection: wait for answers"
+_NOT_HTTP = (
+    "this is not an HTTP/1.1 request that can be understood: speak plain HTTP here, no TLS, and one Content-Length"
+)
+_NO_UPGRADE = "this server speaks HTTP/1.1 only: send the request without Upgrade"
 _TOO_SLOW = "the request did not arrive within {seconds:g} seconds: send it again"
 
 
@@ -79,7 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             part = data if len(data) <= _SLICE_BYTES else data[start : start + _SLICE_BYTES]
             self._framing_bytes += len(part)
-            super().data_received(part)
+            self._feed(part)
             if self._framing_bytes and not self._is_refused:
                 self._check_framing()
 
@@ -101,12 +110,17 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._is_in_head = False
         self._awaited_since = self.loop.time()
-        if len(self.pipeline) >= limits.MAX_PIPELINED:
+        if self.parser.should_upgrade() and self._announces_body():
+            # The parser takes what follows for another protocol.
+            self._answer_last(400, _NO_UPGRADE)
+        elif len(self.pipeline) >= limits.MAX_PIPELINED:
             self._answer_last(503, _TOO_MANY_PIPELINED)
         elif self._framing_bytes > limits.MAX_HEAD_BYTES - _SLICE_BYTES and self._head_bytes() > limits.MAX_HEAD_BYTES:
             self._answer_last(431, _HEAD_TOO_LARGE)
         else:
             super().on_headers_complete()
+            if self.parser.should_upgrade():
+                self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -137,6 +151,23 @@ class BoundedProtocol(HttpToolsProtocol):
         seconds = min(seconds, limits.CROWDED_SECONDS) if is_crowded else seconds
         if now - self._awaited_since > seconds:
             self._refuse(408, _TOO_SLOW.format(seconds=seconds))
+
+    def _feed(self, part: bytes) -> None:
+        """Parse. Not by uvicorn, which logs a line for each that is no HTTP: anybody can send that, without end."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserError:
+            if not self._is_refused:
+                self._refuse(400, _NOT_HTTP)
+        except httptools.HttpParserUpgrade:
+            pass  # answered as any other request
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+            for name, value in self.headers
+        )
 
     def _check_framing(self) -> None:
         """Bound what is parsed, but is neither a body nor a complete request: it stays in memory."""
@@ -180,7 +211,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         body = json.dumps({**answers.envelope(status, message), "error": message}).encode()
         head = [STATUS_LINE[status], b"content-type: application/json\r\nconnection: close\r\n"]
-        head += [f"{name}: {value}\r\n".encode() for name, value in limits.RETRY_AFTER.items() if status == 503]
+        headers = {**PROTECTIVE, **(limits.RETRY_AFTER if status == 503 else {})}
+        head += [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
         self.transport.write(b"".join([*head, b"content-length: %d\r\n\r\n" % len(body), body]))
         # A connection that is closed with bytes unread takes the answer away from who still sends.
         if self.transport.can_write_eof():
@@ -193,16 +225,17 @@ def _refusing(status: int, message: str) -> Any:
         again = limits.RETRY_AFTER if status == 503 else {}
         await refuse(scope, send, status, message, {**again, "connection": "close"})
 
-    application: ASGIApp = app
-    return application
+    return ProtectiveHeaders(app)
 
 
 async def watch(connections: Iterable[Any], room: _Room) -> None:
-    """Check all connections every second, for ever."""
+    """Check all connections every second, for ever, and now and then give memory back that nobody uses."""
     loop = asyncio.get_running_loop()
-    while True:
+    for checks in itertools.count(1):
         await asyncio.sleep(_CHECK_SECONDS)
         open_now = [connection for connection in connections if isinstance(connection, BoundedProtocol)]
         is_crowded = len(open_now) > BoundedProtocol.max_connections // 2
         for connection in open_now:
             connection.check(loop.time(), is_crowded, room.is_crowded)
+        if checks % _CHECKS_PER_RETURN == 0:
+            await asyncio.to_thread(return_memory)

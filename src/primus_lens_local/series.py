@@ -23,6 +23,9 @@ MAX_BLOCKS = 800
 _Row = TrainingPerformance
 _VALUES_PER_READ = 40_000
 _MAX_READS = 256
+_ROWS_AT_ONCE = 50
+# Whole steps, of which one may have 2 MB.
+_STEPS_AT_ONCE = 4
 _FIRST_STEP = -(2**31)
 # Several writers of one run may deliver out of order by so much; what comes later still is found by counting.
 _LATE_MS = 2000
@@ -202,7 +205,9 @@ def read_blocks(
         .group_by(name, number)
         .order_by(name, number)
     )
-    for metric, index, count, first, last, time_ms, scaled_sum, low, high in connection.execute(query).all():
+    # Each row holds the name anew.
+    rows = connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+    for metric, index, count, first, last, time_ms, scaled_sum, low, high in rows:
         mean = scaled_sum / count / _SCALE
         yield metric, index, Block(count, first, last, time_ms, mean, low, high, version)
 
@@ -227,7 +232,7 @@ def last_values(connection: Connection, key: RunKey, metrics: Collection[str], l
     """Return the newest value of each metric, as far as the last `limit` steps have it."""
     newest = select(_Row.performance).where(*_is_run(key)).order_by(_Row.iteration.desc()).limit(limit)
     found: dict[str, float] = {}
-    for performance in connection.scalars(newest.execution_options(yield_per=100)):
+    for performance in connection.scalars(newest.execution_options(yield_per=_STEPS_AT_ONCE)):
         for metric in metrics:
             if metric in performance:
                 found.setdefault(metric, performance[metric])

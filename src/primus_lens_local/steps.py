@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Text, bindparam, cast, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from primus_lens_local.contract import MetricsRequest
@@ -18,6 +18,8 @@ RESERVED_NAMES = frozenset({"step", "run_id", "source", "history", "created_at",
 """Metadata on the server: a metric with such a name is hidden, here it is not stored at all."""
 
 _STEPS_PER_QUERY = 500
+# Stored steps that are read to be merged, and not written back yet; characters of JSON, of which a step may have 4 MB.
+_MOST_MERGED = 4 * 2**20
 _MERGED = ("performance", "times_ms", "first_time_ms", "last_time_ms", "pod_uuid", "updated_at")
 
 
@@ -30,23 +32,37 @@ def write_steps(connection: Connection, requests: Iterable[MetricsRequest]) -> N
     if not runs:
         return
     totals = read_totals(connection, runs)
-    rows = []
+    rows: list[Step] = []
+    merged = 0
+
+    def write() -> None:
+        nonlocal merged
+        if rows:
+            connection.execute(_STEP_UPSERT[connection.dialect.name], rows)
+        rows.clear()
+        merged = 0
+
     for key, steps in runs.items():
         run = totals.get(key)
-        stored: dict[int, Mapping[str, Any]] = {}
         if run is None:
             first = next(iter(steps.values()))
             times = (first["first_time_ms"], first["last_time_ms"])
             run = totals[key] = RunTotals(first["iteration"], first["iteration"], *times)
         else:
             # Training counts up: most steps are beyond the last one, and cannot be stored yet.
-            stored = _stored_steps(connection, key, [step for step in steps if step <= run.last_iteration])
-        for iteration, step in steps.items():
-            before = stored.get(iteration)
-            merged = step if before is None else _merged(before, step)
-            run.add_step(merged, None if before is None else before["times_ms"])
-            rows.append(merged)
-    connection.execute(_STEP_UPSERT[connection.dialect.name], rows)
+            late = [step for step in steps if step <= run.last_iteration]
+            for some, size in _stored_parts(connection, key, late):
+                if merged + size > _MOST_MERGED:
+                    write()
+                merged += size
+                for stored in _stored_steps(connection, key, some):
+                    step = _merged(stored, steps.pop(stored["iteration"]))
+                    run.add_step(step, stored["times_ms"])
+                    rows.append(step)
+        for step in steps.values():
+            run.add_step(step, None)
+            rows.append(step)
+    write()
     write_totals(connection, totals)
 
 
@@ -95,13 +111,26 @@ def _steps_by_run(requests: Iterable[MetricsRequest]) -> dict[RunKey, dict[int, 
     return {key: steps for key, steps in runs.items() if steps}
 
 
-def _stored_steps(connection: Connection, key: RunKey, iterations: list[int]) -> dict[int, Mapping[str, Any]]:
-    found: dict[int, Any] = {}
+def _stored_parts(connection: Connection, key: RunKey, iterations: list[int]) -> Iterator[tuple[list[int], int]]:
+    """Yield those steps that are stored, few enough at a time to be held together, and their size."""
+    found: list[tuple[int, int]] = []
     for start in range(0, len(iterations), _STEPS_PER_QUERY):
         some = {"iterations": iterations[start : start + _STEPS_PER_QUERY]}
-        for stored in connection.execute(_STORED, {**key._asdict(), **some}).mappings():
-            found[stored["iteration"]] = stored
-    return found
+        found += [(row[0], row[1]) for row in connection.execute(_STORED_SIZES, {**key._asdict(), **some})]
+    part: list[int] = []
+    total = 0
+    for iteration, size in found:
+        if part and (total + size > _MOST_MERGED or len(part) == _STEPS_PER_QUERY):
+            yield part, total
+            part, total = [], 0
+        part.append(iteration)
+        total += size
+    if part:
+        yield part, total
+
+
+def _stored_steps(connection: Connection, key: RunKey, iterations: list[int]) -> Iterable[Any]:
+    return connection.execute(_STORED, {**key._asdict(), "iterations": iterations}).mappings()
 
 
 def _merged(stored: Mapping[str, Any], new: Step) -> Step:
@@ -115,12 +144,15 @@ def _merged(stored: Mapping[str, Any], new: Step) -> Step:
 
 
 _Row = TrainingPerformance
-_STORED = select(_Row.iteration, _Row.performance, _Row.times_ms, _Row.first_time_ms, _Row.last_time_ms).where(
+_ASKED = (
     _Row.workload_uid == bindparam("workload_uid"),
     _Row.run_id == bindparam("run_id"),
     _Row.data_source == bindparam("data_source"),
     _Row.iteration.in_(bindparam("iterations", expanding=True)),
 )
+_STORED = select(_Row.iteration, _Row.performance, _Row.times_ms, _Row.first_time_ms, _Row.last_time_ms).where(*_ASKED)
+_SIZE = func.length(cast(_Row.performance, Text)) + func.length(cast(_Row.times_ms, Text))
+_STORED_SIZES = select(_Row.iteration, _SIZE).where(*_ASKED)
 
 
 def _step_upsert(insert: Upsert) -> Upsert:

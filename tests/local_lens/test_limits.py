@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from primus_lens_local import limits, points, queries
 from primus_lens_local.database import open_database
+from primus_lens_local.page import live
 
 from .conftest import Lens
 from .limited import LimitedLens, parsed, read_to_end, seed_workload
@@ -397,6 +398,30 @@ def test_runs_and_detections_of_a_workload_have_limits(either_lens: Lens, monkey
     either_lens.log(2, run="r1", a=1.0)
     either_lens.log(1, uid="other", run="r3", a=1.0)
     assert len(either_lens.points()) == 3
+
+
+def test_of_very_many_workloads_the_latest_are_listed(either_lens: Lens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MAX_WORKLOADS_LISTED", 3)
+    for number in range(5):
+        either_lens.log(1, uid=f"w{number}", time=number + 1.0, a=1.0)
+        assert either_lens.post("logs", {"workload_uid": f"w{number}", "logs": [{"step": 1}]}).status_code == 200
+        assert either_lens.post("logs", {"workload_uid": f"l{number}", "logs": [{"step": 1}]}).status_code == 200
+    found = either_lens.get("/api/v1/workloads")
+    assert found["total_count"] == 3
+    listed = [(item["workload_uid"], item["step_count"], item["log_count"]) for item in found["workloads"]]
+    assert listed == [("w4", 1, 1), ("w3", 1, 1), ("w2", 1, 1)]
+
+
+@pytest.mark.parametrize("limit", ["_MAX_NAMES_LISTED", "_MAX_CHARACTERS_LISTED"])
+def test_of_very_many_names_the_page_lists_those_of_the_latest_runs(
+    lens: Lens, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(live, limit, 4)
+    for run in ("r1", "r2", "r3"):
+        lens.log(1, run=run, a=1.0, b=2.0)
+    runs = lens.get("/page/live", workload="w")["overview"]["runs"]
+    assert [(run["run"], run["metrics"]) for run in runs] == [("r1", []), ("r2", ["a", "b"]), ("r3", ["a", "b"])]
+    assert [run["points"] for run in runs] == [2, 2, 2]
 
 
 def test_what_was_refused_or_not_committed_takes_no_room(lens: Lens, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,6 +102,41 @@ def test_names_that_lens_cannot_store_are_rejected_alone() -> None:
     (request,) = batcher.take_due(0.0, urgent=True)
     assert metrics_of(request) == [(0, "c", 3)]
     assert batcher.rejected == 2
+
+
+@pytest.mark.parametrize("character", ["n", "\u00e9", "\U0001f600", "\x01"])
+def test_long_names_make_more_requests_not_larger_ones(character: str) -> None:
+    batcher = StepBatcher(500, 1.0)
+    names = [f"{index} " + character * 10_000 for index in range(500)]
+    batcher.add(record(0, {"loss": 1}, sequence=6), 0.0)
+    batcher.add(record(1, dict.fromkeys(names, 2), sequence=7), 0.0)
+    batcher.add(record(2, {"loss": 3}, sequence=8), 0.0)
+    requests = batcher.take_due(0.0, urgent=True)
+    assert all(len(request.body) < 1.1 * 10**6 for request in requests)
+    sent = [(step, name) for request in requests for step, name, _ in metrics_of(request)]
+    assert sent == [(0, "loss"), *((1, name) for name in names), (2, "loss")]
+    # The first step is alone, and the second is acknowledged with its last part.
+    assert [request.sequences for request in requests] == [[6], *[[]] * (len(requests) - 3), [7], [8]]
+    assert len(requests[-2].earlier_parts) == len(requests) - 3 > 3
+    assert batcher.pending_metrics == 0
+
+
+def test_long_names_are_no_reason_to_split_a_full_request() -> None:
+    batcher = StepBatcher(500, 1.0)
+    batcher.add(record(0, {f"{index} " + "n" * 500: 1 for index in range(500)}), 0.0)
+    assert len(batcher.take_due(0.0, urgent=True)) == 1
+
+
+def test_a_name_that_no_request_can_hold_is_rejected_alone(caplog: pytest.LogCaptureFixture) -> None:
+    batcher = StepBatcher(500, 1.0)
+    for step in range(2):
+        batcher.add(record(step, {"x" * 10**6: 1, "\u00e9" * 200_000: 2, "loss": 3}), 0.0)
+    (request,) = batcher.take_due(0.0, urgent=True)
+    assert metrics_of(request) == [(0, "loss", 3), (1, "loss", 3)]
+    assert batcher.rejected == 4
+    (line,) = caplog.messages
+    assert "1000000 characters" in line
+    assert len(line) < 400
 
 
 calls = st.lists(

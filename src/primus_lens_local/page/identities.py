@@ -12,6 +12,8 @@ from primus_lens_local.tables import FrameworkDetection
 _NODE_RANK = ("NODE_RANK", "PET_NODE_RANK", "GROUP_RANK", "SLURM_NODEID")
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 
+_LONGEST_NAME = 256
+
 
 class Identities:
     """Grows with the reports of one workload."""
@@ -32,9 +34,9 @@ class Identities:
         before = self._last_id
         for self._last_id, pod_name, evidence in connection.execute(query, execution_options={"yield_per": 10}):
             wandb, environment = _object(evidence, "wandb"), _object(evidence, "environment")
-            self._runs.setdefault(str(wandb.get("id") or ""), {}).update(
-                name=str(wandb.get("name") or ""),
-                project=str(wandb.get("project") or ""),
+            self._runs.setdefault(_text(wandb.get("id")), {}).update(
+                name=_text(wandb.get("name")),
+                project=_text(wandb.get("project")),
                 pod=pod_name,
                 node=_first(environment, _NODE_RANK),
                 rank=_first(environment, _RANK),
@@ -52,4 +54,10 @@ def _object(evidence: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _first(environment: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((str(environment[name]) for name in names if environment.get(name)), "")
+    return next((_text(environment[name]) for name in names if environment.get(name)), "")
+
+
+def _text(value: Any) -> str:
+    """Return what a page shows; somebody may have sent megabytes."""
+    text = str(value or "")
+    return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"

@@ -23,8 +23,9 @@ _READ_SECONDS = 0.3
 _MAX_WORKLOADS = 16
 # About 350 bytes each; half of them for the runs that one workload shows.
 _MAX_BLOCKS_HELD = 400_000
-# Names of metrics in one overview, run by run; beyond that the older runs come without.
+# Names of metrics in one overview, run by run, and their characters; beyond that the older runs come without.
 _MAX_NAMES_LISTED = 200_000
+_MAX_CHARACTERS_LISTED = 4_000_000
 
 # Starts at the clock: a page that outlives a restart of the server is known by its version, which is from before.
 _versions = itertools.count(time.time_ns() // 1000)
@@ -40,6 +41,7 @@ class LiveWorkload:
         self._runs: dict[RunKey, RunBlocks] = {}
         self._summaries: dict[RunKey, Any] = {}
         self._metrics: dict[RunKey, list[str]] = {}
+        self._names: dict[str, str] = {}
         self._identities = Identities(workload_uid)
 
     @property
@@ -93,7 +95,7 @@ class LiveWorkload:
                 self._summaries[key] = row
                 # Ranks log the same names: they are kept once.
                 before = next(reversed(self._metrics.values()), [])
-                names = _metric_names(connection, row.id)
+                names = [self._names.setdefault(name, name) for name in _metric_names(connection, row.id)]
                 self._metrics[key] = before if names == before else names
                 changed = True
         return changed
@@ -110,11 +112,12 @@ class LiveWorkload:
         return changed
 
     def _overview(self) -> dict[str, Any]:
-        room = _MAX_NAMES_LISTED
+        room, characters = _MAX_NAMES_LISTED, _MAX_CHARACTERS_LISTED
         listed: dict[RunKey, list[str]] = {}
         for key in reversed(self._summaries):
             room -= len(self._metrics[key])
-            listed[key] = self._metrics[key] if room >= 0 else []
+            characters -= sum(map(len, self._metrics[key]))
+            listed[key] = self._metrics[key] if room >= 0 and characters >= 0 else []
         runs = [
             {
                 "run": key.run_id,

@@ -81,7 +81,9 @@ def read_last_values(
 ) -> Response:
     """Read the newest values of some metrics, by run; those that the newest steps do not have are left out."""
     with engine.connect() as connection:
-        values = {name: last_values(connection, RunKey(workload, name, source), metric, _NEWEST_STEPS) for name in run}
+        values = {
+            name: last_values(connection, RunKey(workload, name, source), metric, _NEWEST_STEPS) for name in set(run)
+        }
     return _answer(request, {"values": values})
 
 

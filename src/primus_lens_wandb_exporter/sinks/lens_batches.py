@@ -14,6 +14,12 @@ from ..records import MetricsRecord, Number, Run
 METRICS_PATH = "/wandb/metrics"
 # The server stores a step as int32; a larger one would come out as another step.
 _LARGEST_STEP = 2**31 - 1
+# Servers bound their requests: the local Lens takes 4 MB. 500 metrics with common names have 0.1 MB.
+_MOST_BYTES = 10**6
+# What a metric takes beside its name.
+_METRIC_BYTES = 120
+# However they are escaped, 500 names of this length stay far below what servers take.
+_SHORT_NAME = 100
 
 
 class Request:
@@ -58,7 +64,10 @@ class _Step:
 
 
 class StepBatcher:
-    """Turns records into requests of whole steps, at most ``batch_size`` metrics each; runs are never mixed."""
+    """Turns records into requests of whole steps, at most ``batch_size`` metrics and about 1 MB each.
+
+    Runs are never mixed.
+    """
 
     def __init__(self, batch_size: int, flush_interval_s: float) -> None:
         self._batch_size = batch_size
@@ -90,6 +99,16 @@ class StepBatcher:
                 self.rejected += 1
                 diagnostics.warn_once(
                     "metric name", "metric %r is not sent to Lens, which cannot store such a name", name
+                )
+                continue
+            if len(name) > _SHORT_NAME and _bytes_of(name) > _MOST_BYTES:
+                self.rejected += 1
+                diagnostics.warn_once(
+                    "long metric name",
+                    "metric %r… is not sent to Lens: its name has %d characters, more than a request may; "
+                    "it is in the JSONL file",
+                    name[:_SHORT_NAME],
+                    len(name),
                 )
                 continue
             step.values[name] = (value, timestamp)
@@ -128,24 +147,28 @@ class StepBatcher:
     def _make_requests(self, run: Run, steps: "List[Tuple[int, _Step]]") -> List[Request]:
         requests: List[Request] = []
         metrics: List[Dict[str, Any]] = []
+        size = 0
         metric_count = 0
         sequences: List[int] = []
 
         def close() -> None:
-            nonlocal metrics, metric_count, sequences
+            nonlocal metrics, size, metric_count, sequences
             if metrics:
                 requests.append(Request(METRICS_PATH, encode_body(run, metrics), metric_count, run, sequences))
-            metrics, metric_count, sequences = [], 0, []
+            metrics, size, metric_count, sequences = [], 0, 0, []
 
         for number, step in steps:
-            if metrics and len(metrics) + len(step.values) > self._batch_size:
+            step_size = sum(map(_bytes_of, step.values))
+            if metrics and (len(metrics) + len(step.values) > self._batch_size or size + step_size > _MOST_BYTES):
                 close()
             first_part = len(requests)
             # Values logged twice are counted with the first part of their step.
             metric_count += step.metric_count - len(step.values)
             for name, (value, timestamp) in step.values.items():
-                if len(metrics) == self._batch_size:
+                name_size = _bytes_of(name)
+                if len(metrics) == self._batch_size or (metrics and size + name_size > _MOST_BYTES):
                     close()
+                size += name_size
                 metrics.append({"name": name, "value": value, "step": number, "timestamp": timestamp, "tags": {}})
                 metric_count += 1
             # A step in several requests is acknowledged with its last one.
@@ -156,6 +179,12 @@ class StepBatcher:
                 requests[-1].earlier_parts = earlier
         close()
         return requests
+
+
+def _bytes_of(name: str) -> int:
+    """About what a metric takes in a body; long names exactly, as JSON escapes a character in up to 12 bytes."""
+    length = len(name)
+    return _METRIC_BYTES + (length if length <= _SHORT_NAME else len(json.dumps(name)))
 
 
 def encode_body(run: Run, metrics: List[Dict[str, Any]]) -> bytes:
