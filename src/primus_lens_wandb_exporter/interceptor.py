@@ -1,4 +1,4 @@
-"""The only file that touches wandb: wraps ``wandb.init``, ``Run.log`` and ``Run.finish`` and turns calls into records.
+"""The only file that touches wandb: wraps ``wandb.init``, what takes history, and ``Run.finish``; makes calls records.
 
 What is wrapped stays itself: methods are wrapped in place on the class, the original is called exactly once, outside
 of any ``try``, and its result and exceptions pass untouched. Around it everything is guarded.
@@ -38,14 +38,16 @@ def patch_wandb(wandb: Any) -> None:
             getattr(wandb, "__file__", "an unknown place"),
         )
         return
-    _wrap_method(run_class, "log", _wrap_log)
+    # What Run.log and wandb's own hooks have in common; the oldest versions have Run.log alone.
+    if not _wrap_method(run_class, "_log", _wrap_log):
+        _wrap_method(run_class, "log", _wrap_log)
     _wrap_method(run_class, "finish", _wrap_finish)
     # `with wandb.init() as run` ends the run without passing Run.finish.
     _wrap_method(run_class, "__exit__", _wrap_finish)
     _wrap_init(wandb)
     wandb._primus_lens_patched = True
     diagnostics.debug(
-        "wandb %s is intercepted: init, Run.log, Run.finish; Lens at %s",
+        "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
         settings.base_url,
     )
@@ -58,13 +60,16 @@ def _find_run_class() -> Optional[type]:
     return run_class if known else None
 
 
-def _wrap_method(run_class: type, name: str, wrap: Callable[[Any], Any]) -> None:
+def _wrap_method(run_class: type, name: str, wrap: Callable[[Any], Any]) -> bool:
+    """Whether the class has such a method, which is wrapped then."""
     original = run_class.__dict__.get(name)
-    if original is None or getattr(original, _WRAPPED, False):
-        return
-    wrapper = functools.wraps(original)(wrap(original))
-    setattr(wrapper, _WRAPPED, True)
-    setattr(run_class, name, wrapper)
+    if original is None:
+        return False
+    if not getattr(original, _WRAPPED, False):
+        wrapper = functools.wraps(original)(wrap(original))
+        setattr(wrapper, _WRAPPED, True)
+        setattr(run_class, name, wrapper)
+    return True
 
 
 def _wrap_init(wandb: Any) -> None:
@@ -103,21 +108,35 @@ def _on_init(run: Any) -> None:
 def _wrap_log(original: Any) -> Any:
     def log(self: Any, *args: Any, **kwargs: Any) -> Any:
         tracker = self.__dict__.get(_TRACKER)
-        # Read before the call: afterwards the counter of a run that we did not see start has moved on.
-        current_step = _read_current_step(self) if tracker is None else None
-        if tracker is not None and tracker.has_sampler:
+        if tracker is None or tracker.generation != _generation:
+            tracker = _take_up_guarded(self, tracker)
+            if tracker is None:
+                return original(self, *args, **kwargs)
+        sample = None
+        given_args, given_kwargs = args, kwargs
+        if tracker.has_sampler:
             sample, given_args, given_kwargs = _with_sample(tracker, args, kwargs)
-            result = original(self, *given_args, **given_kwargs)
-        else:
-            sample = None
-            result = original(self, *args, **kwargs)
+        result = original(self, *given_args, **given_kwargs)
         try:
-            _on_log(self, current_step, sample, args, kwargs)
+            _on_log(self, tracker, sample, args, kwargs)
         except Exception as error:
             diagnostics.report_failure("recording a log call", error)
         return result
 
     return log
+
+
+def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[RunTracker]:
+    """What is known of a run that was not seen to begin, or that a fork brought into this process."""
+    try:
+        if tracker is None:
+            # Read before the call: afterwards the count of a run that we did not see start has moved on.
+            return _take_up(wandb_run, _read_current_step(wandb_run))
+        tracker.enter_process(tracker.run.run_id, _generation)
+        return tracker
+    except Exception as error:
+        diagnostics.report_failure("taking up a run", error)
+        return None
 
 
 def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional[Dict[str, float]], Any, Any]":
@@ -139,14 +158,7 @@ def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional
     return sample, args, {**kwargs, "data": merged}
 
 
-def _on_log(
-    wandb_run: Any, current_step: Optional[int], sample: Optional[Dict[str, float]], args: Any, kwargs: Any
-) -> None:
-    tracker = wandb_run.__dict__.get(_TRACKER)
-    if tracker is None:
-        tracker = _take_up(wandb_run, current_step)
-    elif tracker.generation != _generation:
-        tracker.enter_process(tracker.run.run_id, _generation)
+def _on_log(wandb_run: Any, tracker: RunTracker, sample: Optional[Dict[str, float]], args: Any, kwargs: Any) -> None:
     if _is_ignored_by_wandb(wandb_run):
         return
     count = len(args)

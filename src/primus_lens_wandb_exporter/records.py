@@ -92,7 +92,8 @@ def _convert_into(
 ) -> None:
     for key, value in data.items():
         name = prefix + str(key)
-        if isinstance(value, Mapping) and depth < _MAXIMUM_DEPTH:
+        # A dict with a type is what wandb made, in place, of media inside a dict.
+        if isinstance(value, Mapping) and depth < _MAXIMUM_DEPTH and "_type" not in value:
             _convert_into(metrics, everything, value, name + ".", depth + 1)
             continue
         plain = to_plain(value)
@@ -164,7 +165,7 @@ def _shape(value: Any) -> Optional[Tuple[int, ...]]:
 def describe(value: Any) -> Dict[str, Any]:
     """A short stand-in for a value that has no place in a line of scalars: media, tables, arrays, objects."""
     kind = type(value)
-    log_type = getattr(kind, "_log_type", None)
+    log_type = value.get("_type") if isinstance(value, Mapping) else getattr(kind, "_log_type", None)
     if isinstance(log_type, str):
         description: Dict[str, Any] = {"_type": log_type}
     elif kind.__module__ in ("builtins", "__main__"):

@@ -54,12 +54,11 @@ class Worker:
         self._lock = threading.RLock()
         self._queue: Deque[Union[Tuple[Record, int, int], FlushMark]] = deque()
         self._queued_bytes = 0
-        self._received = 0
         self._taken = 0
         self._dropped = 0
         self._queued_marks = 0
+        self._first_start = threading.Lock()
         self._started = False
-        self._stopped = False
         self._rest_s = 0.0
         self._rests_until = 0.0
         # A lock used as a bell: released by whoever has news, acquired by the thread to wait for them. Unlike a
@@ -80,7 +79,6 @@ class Worker:
             self._lock = threading.RLock()
         with self._lock:
             self._queue.append((record, size, weight))
-            self._received += weight
             self._queued_bytes += size
             if self._queued_bytes > self._capacity_bytes:
                 self._drop_oldest()
@@ -106,12 +104,14 @@ class Worker:
     def counters(self) -> Counters:
         sink = self.sink
         with self._lock:
+            # Counted here and not in `put`: a signal handler that logs may come between any two instructions there.
+            queued = sum(entry[2] for entry in list(self._queue) if not isinstance(entry, FlushMark))
             return Counters(
-                received=self._received,
+                received=self._taken + queued,
                 delivered=sink.delivered,
                 rejected=sink.rejected,
                 dropped=self._dropped + sink.dropped,
-                pending=self._received - self._taken + sink.pending(),
+                pending=queued + sink.pending(),
             )
 
     def request_flush(self) -> FlushMark:
@@ -131,17 +131,17 @@ class Worker:
         return mark
 
     def _start(self) -> None:
-        with self._lock:
-            if self._started or self._stopped:
-                return
-            self._started = True
+        # One call into C decides: a signal handler that logs may come between any two instructions, and of two threads
+        # for one sink each would undo what the other counts.
+        if not self._first_start.acquire(False):
+            return
+        self._started = True
         name = "primus-lens-" + self.sink.name
         try:
             threading.Thread(target=self._run, name=name, daemon=True).start()
         except RuntimeError:
             # The interpreter is shutting down and starts no threads: `flush` does the work itself.
             self._started = False
-            self._stopped = True
 
     def _ring(self) -> None:
         try:

@@ -53,6 +53,21 @@ wandb.log({'d': 7})
     "names with dots, slashes, spaces, unicode": (
         "wandb.init(project='p')\nwandb.log({'a.b': 1, 'train/loss': 2, 'lm loss': 3, 'größe 📈': 4, 'q\"uote': 5})"
     ),
+    "media inside nested dicts": """
+import numpy as np
+wandb.init(project='p')
+for i in range(3):
+    media = {'histogram': wandb.Histogram([1, 2, i]), 'html': wandb.Html('<p>hello</p>')}
+    wandb.log({'val': {'loss': i * 0.5, **media}, 'top': wandb.Histogram([1])})
+""",
+    "what wandb's own hooks call": """
+run = wandb.init(project='p')
+own = getattr(run, '_log', run.log)
+for i in range(5):
+    own({'hook': i}, step=i * 10)
+    run.log({'a': i}, commit=False)
+run.log({'b': 1})
+""",
     "no call at all": "wandb.init(project='p')",
     "a with statement": "with wandb.init(project='p') as run:\n    for i in range(5): run.log({'a': i})",
     "numpy": """
@@ -257,7 +272,8 @@ def test_what_is_wrapped_keeps_its_signature_name_and_type(trainer: Trainer) -> 
         """
         import inspect, pickle, wandb
         from wandb.sdk.wandb_run import Run
-        for function in (wandb.init, Run.log, Run.finish):
+        taker = getattr(Run, "_log", Run.log)
+        for function in (wandb.init, taker, Run.finish):
             original = function.__wrapped__
             assert inspect.signature(function) == inspect.signature(original)
             assert (function.__name__, function.__doc__) == (original.__name__, original.__doc__)

@@ -36,6 +36,9 @@ def read_history(path: Path, prefix: str = "") -> History:
         for item in record.history.item:
             name = ".".join(item.nested_key) or item.key
             row.update(_flatten(name, json.loads(item.value_json)))
+        # Media come as leaves: its type is one of them.
+        media = tuple(name[: -len("_type")] for name in row if name.endswith("._type"))
+        row = {name: value for name, value in row.items() if not name.startswith(media)}
         step = row.get("_step", record.history.step.num)
         visible = {name: value for name, value in row.items() if name.startswith(prefix or "_") == bool(prefix)}
         if visible:
