@@ -140,7 +140,9 @@ def test_an_outage_in_the_past_does_not_cost_a_later_run_its_last_records(
     assert process.stdin is not None
     assert process.stdout.readline() == "first\n"
     faulty.up()
-    time.sleep(2)
+    deadline = time.monotonic() + 60
+    while not lens.scalars(faulty_trainer.workload) and time.monotonic() < deadline:
+        time.sleep(0.1)
     process.stdin.write("\n")
     process.stdin.flush()
     training = faulty_trainer.finish(process)
