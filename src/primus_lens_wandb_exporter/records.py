@@ -23,23 +23,35 @@ _MAXIMUM_DEPTH = 32
 _LONGEST_INT = 1024
 
 
+# What a record holds beside a row of history.
+SUMMARY = "summary"
+UNCOUNTED = "uncounted"
+
+
 class Run(NamedTuple):
-    """One wandb run in one process, as the sinks need it. ``writer`` tells apart the processes that log to a run."""
+    """One wandb run in one process, as the sinks need it. ``writer`` tells apart the processes that log to a run.
+
+    What is read from wandb's own file has the name of the file's folder as its writer. ``wandb_file`` is the path of
+    that file, empty where it is not known.
+    """
 
     run_id: str
     identity: Identity
     place: Place
     writer: str
+    wandb_file: str = ""
 
 
 class MetricsRecord(NamedTuple):
-    """One ``log`` call.
+    """One ``log`` call, one change of the summary, or one row of wandb's own file.
 
     ``metrics`` are the finite scalars that Lens takes, by their dotted names. ``data`` is everything that was
     logged, by the same names, as values that JSON can express (but for NaN and infinities); it is the same dict as
     ``metrics`` when the call held nothing else. ``step`` is None for a call that wandb itself dropped, because its
     step was older than the run's: its ``metrics`` are empty. ``timestamp`` is in seconds since 1970; ``sequence``
-    numbers the calls of a process from 0.
+    numbers the calls of a process from 0, and what a file holds in the order of the file. ``kind`` is empty for
+    history, `SUMMARY` for values of the run's summary, and `UNCOUNTED` for a call whose step only wandb's service
+    knows: ``step`` is None and ``metrics`` is empty then too, and the values come from wandb's own file.
     """
 
     run: Run
@@ -48,6 +60,7 @@ class MetricsRecord(NamedTuple):
     timestamp: float
     metrics: Dict[str, Number]
     data: Dict[str, Any]
+    kind: str = ""
 
 
 class DetectionRecord(NamedTuple):

@@ -1,6 +1,7 @@
 """Reads the ledger of a mirror: who its runs were, and what Lens has acknowledged of them."""
 
 import bisect
+import os
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import settings
@@ -11,6 +12,7 @@ from .json_lines import is_count, is_id, read_objects
 WriterKey = Tuple[str, str]
 
 _LONGEST_TEXT = 2000
+_LONGEST_PATH = 4096
 _LARGEST_PID = 2**31 - 1
 
 
@@ -21,6 +23,7 @@ class Introduction(NamedTuple):
     base_url: str
     host: str = ""
     pid: int = 0
+    wandb_file: str = ""
 
 
 class Ledger:
@@ -69,12 +72,13 @@ class Ledger:
         ids = [identity.get(name, "") for name in Identity._fields]
         if not all(is_id(value, may_be_empty=True) for value in ids):
             return None
-        host, pid = line.get("host"), line.get("pid")
+        host, pid, wandb_file = line.get("host"), line.get("pid"), line.get("wandb_file")
         return Introduction(
             Identity(*ids),
             self._read_address(line.get("base_url", "")),
             host if isinstance(host, str) else "",
             pid if type(pid) is int and 0 < pid <= _LARGEST_PID else 0,
+            wandb_file if isinstance(wandb_file, str) and _is_path(wandb_file) else "",
         )
 
     def _read_address(self, text: Any) -> str:
@@ -87,6 +91,10 @@ class Ledger:
         except ValueError:
             self.malformed_addresses.append(str(text)[:_LONGEST_TEXT])
             return ""
+
+
+def _is_path(text: str) -> bool:
+    return os.path.isabs(text) and len(text) <= _LONGEST_PATH and "\0" not in text
 
 
 def _is_range(value: Any) -> bool:

@@ -7,9 +7,10 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tupl
 
 from ..identity import Identity, Place
 from ..owned_files import OwnedFiles
-from ..records import MetricsRecord, Number, Run, convert
+from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Number, Run, convert
 from ..sinks.delivery_ledger import path_of_ledger
 from ..sinks.jsonl import FILE_NAME, MARKER
+from ..summary_names import SummaryNames
 from .json_lines import is_count, is_id, read_objects
 from .ledger import Ledger, WriterKey
 
@@ -96,8 +97,9 @@ class Mirror:
         A name logged again in its step counts with its last value only: sending an older one would overwrite it.
         """
         self.torn_lines = self.left_to_the_job = 0
+        names = SummaryNames()
         open_steps: Dict[WriterKey, List[MetricsRecord]] = {}
-        for record in self._records():
+        for record in map(names.apply, self._records()):
             key = (record.run.writer, record.run.run_id)
             calls = open_steps.setdefault(key, [])
             if calls and calls[0].step != record.step:
@@ -156,4 +158,5 @@ class Mirror:
         values = {name: value for name, value in data.items() if name != MARKER and not isinstance(value, dict)}
         metrics, _ = convert(values)
         run = Run(run_id=run_id, identity=identity, place=Place(), writer=writer)
-        return MetricsRecord(run, sequence, step, float(timestamp), metrics, values)
+        kind = SUMMARY if line.get("summary") is True else UNCOUNTED if line.get("counted_by") == "wandb" else ""
+        return MetricsRecord(run, sequence, step, float(timestamp), metrics, values, kind)

@@ -1,9 +1,9 @@
 """The file beside each mirror that says who its runs are and what Lens has acknowledged of them.
 
 ``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
-"identity", "base_url", "host", "pid"}``, or an acknowledgement, ``{"writer", "run_id", "acknowledged"}``, with the
-ranges of sequence numbers in the mirror that Lens has taken, ``[[first, last], …]``. As long as a process that writes
-here lives, it holds a shared lock on the file.
+"identity", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement, ``{"writer", "run_id",
+"acknowledged"}``, with the ranges of sequence numbers in the mirror that Lens has taken, ``[[first, last], …]``. As
+long as a process that writes here lives, it holds a shared lock on the file.
 """
 
 import errno
@@ -48,6 +48,7 @@ class DeliveryLedger:
             "base_url": self._base_url,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "wandb_file": run.wandb_file,
         }
         try:
             self._append(mirror_path, line)

@@ -2,8 +2,9 @@
 
 One line is ``{"timestamp", "step", "data", "run_id", "writer", "sequence"}``: strict JSON, with NaN and infinities as
 the strings "NaN", "Infinity", "-Infinity", which is how wandb writes them. A call that wandb dropped, because its
-step was older than the run's, has ``"step": null``. ``writer`` and ``sequence`` name the call among all processes
-that share the file.
+step was older than the run's, has ``"step": null``; so has one whose step only wandb's service knows, with
+``"counted_by": "wandb"``. Values of the run's summary have ``"summary": true``. ``writer`` and ``sequence`` name the
+call among all processes that share the file; what was read from wandb's own file has that file's folder as its writer.
 """
 
 import errno
@@ -16,7 +17,7 @@ from typing import Any, Deque, Dict, List, NamedTuple, Optional
 from .. import diagnostics
 from ..identity import Place
 from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
-from ..records import MetricsRecord, Record, Run
+from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Record, Run
 from ..redaction import redact_value
 from .delivery_ledger import DeliveryLedger
 
@@ -170,6 +171,10 @@ def encode_line(record: MetricsRecord) -> bytes:
         "writer": record.run.writer,
         "sequence": record.sequence,
     }
+    if record.kind == SUMMARY:
+        line["summary"] = True
+    if record.kind == UNCOUNTED or (record.kind == SUMMARY and record.step is None):
+        line["counted_by"] = "wandb"
     try:
         text = json.dumps(line, allow_nan=False)
     except ValueError:

@@ -8,6 +8,7 @@ from typing import Callable, Deque, List, Optional
 
 from .. import diagnostics, fork_safety
 from ..records import DetectionRecord, MetricsRecord, Record, Run
+from ..summary_names import SummaryNames
 from .lens_batches import Request, StepBatcher
 from .lens_client import Answer, LensClient
 
@@ -61,6 +62,7 @@ class LensSink:
         self._client.forget_connection()
         # Many processes start together: each has its own rhythm, so that they do not send together.
         self._batcher = StepBatcher(self._batch_size, self._flush_interval_s * random.uniform(0.8, 1.0))
+        self._summary_names = SummaryNames()
         self._backlog: Deque[Request] = deque()
         self._backlog_bytes = 0
         self._backlog_metrics = 0
@@ -120,7 +122,7 @@ class LensSink:
         now = time.monotonic()
         for record in records:
             if isinstance(record, MetricsRecord):
-                self._batcher.add(record, now)
+                self._batcher.add(self._summary_names.apply(record), now)
             else:
                 self._accept_detection(record)
         self._enqueue(self._batcher.take_due(now, urgent=False, full_only=bool(self._backlog)))

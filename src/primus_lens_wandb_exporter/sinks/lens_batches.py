@@ -57,7 +57,7 @@ class _Step:
     __slots__ = ("began", "metric_count", "sequences", "values")
 
     def __init__(self, began: float) -> None:
-        self.values: Dict[str, Tuple[Number, float]] = {}
+        self.values: Dict[str, Tuple[Number, float, str]] = {}
         self.metric_count = 0
         self.sequences: List[int] = []
         self.began = began
@@ -93,7 +93,7 @@ class StepBatcher:
         step = steps.get(step_number)
         if step is None:
             step = steps[step_number] = _Step(now)
-        timestamp = record.timestamp
+        timestamp, kind = record.timestamp, record.kind
         for name, value in record.metrics.items():
             if not name or "\0" in name:
                 self.rejected += 1
@@ -111,7 +111,7 @@ class StepBatcher:
                     len(name),
                 )
                 continue
-            step.values[name] = (value, timestamp)
+            step.values[name] = (value, timestamp, kind)
             step.metric_count += 1
             self.pending_metrics += 1
         step.sequences.append(record.sequence)
@@ -164,12 +164,13 @@ class StepBatcher:
             first_part = len(requests)
             # Values logged twice are counted with the first part of their step.
             metric_count += step.metric_count - len(step.values)
-            for name, (value, timestamp) in step.values.items():
+            for name, (value, timestamp, kind) in step.values.items():
                 name_size = _bytes_of(name)
                 if len(metrics) == self._batch_size or (metrics and size + name_size > _MOST_BYTES):
                     close()
                 size += name_size
-                metrics.append({"name": name, "value": value, "step": number, "timestamp": timestamp, "tags": {}})
+                tags = {"kind": kind} if kind else {}
+                metrics.append({"name": name, "value": value, "step": number, "timestamp": timestamp, "tags": tags})
                 metric_count += 1
             # A step in several requests is acknowledged with its last one.
             sequences.extend(step.sequences)

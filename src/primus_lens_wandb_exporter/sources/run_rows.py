@@ -1,0 +1,114 @@
+"""What wandb's own file holds of a run, as the exporter delivers it: scalars by dotted names, under wandb's steps."""
+
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from ..records import Number, convert
+from .wandb_file import TIMESTAMP, ConfigChange, HistoryRow, RunExit, RunStart, SummaryChange, WandbFile
+
+# What wandb adds by itself to rows and summary.
+_WANDBS_OWN = frozenset(("_step", "_timestamp", "_runtime", "_wandb"))
+_MEDIA_MARK = "._type"
+
+
+class Row(NamedTuple):
+    """A row of history. ``sequence`` counts what stands in the file, from 0; ``timestamp`` is in seconds since 1970,
+    0.0 where the file does not tell. ``metrics`` and ``data`` are those of a `MetricsRecord`."""
+
+    sequence: int
+    step: Optional[int]
+    timestamp: float
+    metrics: Dict[str, Number]
+    data: Dict[str, Any]
+
+
+class RunRows:
+    """Reads rows as they come, and keeps what is known of the run so far."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = WandbFile(file)
+        self._events = 0
+        self._summary: Dict[str, Any] = {}
+        self._last_values: Dict[str, Number] = {}
+        self.start = RunStart()
+        self.config: Dict[str, Any] = {}
+        self.newest_step: Optional[int] = None
+        self.newest_timestamp = 0.0
+        self.has_ended = False
+
+    @property
+    def damaged(self) -> int:
+        """How many records could not be read."""
+        return self._file.damaged
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that follows all that was read."""
+        return self._events
+
+    def read(self, is_complete: bool = True) -> Iterator[Row]:
+        """Yields the rows that were not yielded before; see `RecordLog.read`.
+
+        Raises NotARecordLogError; OSError passes.
+        """
+        for event in self._file.read(is_complete):
+            sequence = self._events
+            self._events += 1
+            if isinstance(event, HistoryRow):
+                yield self._to_row(sequence, event)
+            elif isinstance(event, SummaryChange):
+                _apply(self._summary, event.values, event.removed)
+            elif isinstance(event, ConfigChange):
+                _apply(self.config, event.values, event.removed)
+            elif isinstance(event, RunStart):
+                self.start = _complete(self.start, event)
+                self.config.update(event.config)
+            elif isinstance(event, RunExit):
+                self.has_ended = True
+
+    def summary(self) -> Dict[str, Number]:
+        """The scalars of the summary that are not simply the last ones of history."""
+        metrics, _ = convert(_without_media(self._summary))
+        return {name: value for name, value in metrics.items() if self._last_values.get(name) != value}
+
+    def has_logged(self, name: str) -> bool:
+        """Whether history has values of that name."""
+        return name in self._last_values
+
+    def _to_row(self, sequence: int, event: HistoryRow) -> Row:
+        timestamp = event.values.get(TIMESTAMP)
+        if isinstance(timestamp, (int, float)) and timestamp > 0:
+            self.newest_timestamp = float(timestamp)
+        metrics, data = convert(_without_media(event.values))
+        self._last_values.update(metrics)
+        if event.step is not None:
+            self.newest_step = event.step
+        return Row(sequence, event.step, self.newest_timestamp or self.start.start_time, metrics, data)
+
+
+def _without_media(values: Dict[str, Any]) -> Dict[str, Any]:
+    """Without wandb's own names, and with media as wandb-core writes them, name by name, put together again."""
+    media: Dict[str, Dict[str, Any]] = {}
+    for name in values:
+        if name.endswith(_MEDIA_MARK):
+            media[name[: -len(_MEDIA_MARK)]] = {"_type": values[name]}
+    found = {name: value for name, value in values.items() if name.partition(".")[0] not in _WANDBS_OWN}
+    if not media:
+        return found
+    prefixes = tuple(name + "." for name in media)
+    found = {name: value for name, value in found.items() if not name.startswith(prefixes)}
+    found.update(media)
+    return found
+
+
+def _apply(values: Dict[str, Any], changed: Dict[str, Any], removed: Tuple[str, ...]) -> None:
+    for name in removed:
+        values.pop(name, None)
+        for below in [other for other in values if other.startswith(name + ".")]:
+            del values[below]
+    values.update(changed)
+
+
+def _complete(known: RunStart, later: RunStart) -> RunStart:
+    """The later of two records of a run, with what only the earlier one tells."""
+    fields: List[Any] = [new or old for new, old in zip(later, known)]
+    return RunStart(*fields)
