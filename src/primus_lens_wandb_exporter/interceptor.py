@@ -1,19 +1,20 @@
 """The only file that touches wandb: wraps ``wandb.init``, what takes history, and ``Run.finish``; makes calls records.
 
-What is wrapped stays itself: methods are wrapped in place on the class, the original is called exactly once, outside
-of any ``try``, and its result and exceptions pass untouched. Around it everything is guarded.
+What is wrapped stays itself: methods are wrapped in place on the class, the original is called exactly once, and its
+result and exceptions pass untouched. Around it everything is guarded.
 """
 
 import atexit
 import functools
 import itertools
 import os
+import shlex
 import sys
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from . import diagnostics, fork_safety, runtime, steps
-from .records import MetricsRecord, convert
+from . import diagnostics, fork_safety, runtime, steps, wandb_steps
+from .records import UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
 
 # Where the exporter keeps what it knows of a run: in the run's own __dict__, so that both end together.
@@ -46,6 +47,7 @@ def patch_wandb(wandb: Any) -> None:
     _wrap_method(run_class, "__exit__", _wrap_finish)
     _wrap_init(wandb)
     wandb._primus_lens_patched = True
+    _take_up_going_run(wandb)
     diagnostics.debug(
         "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
@@ -95,13 +97,38 @@ def _wrap_init(wandb: Any) -> None:
     wandb.init = init
 
 
-def _on_init(run: Any) -> None:
+def _take_up_going_run(wandb: Any) -> None:
+    """The run of a notebook that has installed the hook in the middle of it."""
+    run: Any = vars(wandb).get("run")
+    if not _passes_log(run) or _TRACKER in run.__dict__:
+        return
+    # wandb has bound it to the run at `init`; the oldest versions to the very function that is wrapped now.
+    if getattr(wandb.log, "__self__", None) is run:
+        wandb.log = run.log
+    step = wandb_steps.ask_step(run)
+    tracker = _take_up(run, wandb_steps.read_step(run) if step is None else step)
+    if tracker.counter.current > int(run.starting_step):
+        diagnostics.warn_once(
+            ("going run", run.id),
+            "run %s is reported from its step %d on; what it logged before is in wandb's own file: when the run has "
+            "ended, deliver it with: primus-lens-wandb sync %s",
+            run.id,
+            tracker.counter.current,
+            shlex.quote(os.path.dirname(run.dir)),
+        )
+
+
+def _passes_log(run: Any) -> bool:
+    """Whether what is logged to it comes by; disabled runs never pass Run.log: tracking is off."""
     run_class: Any = _find_run_class()
-    # Disabled runs never pass Run.log: tracking is off.
-    if run_class is None or not isinstance(run, run_class) or getattr(type(run), "log", None) is not run_class.log:
+    return run_class is not None and isinstance(run, run_class) and getattr(type(run), "log", None) is run_class.log
+
+
+def _on_init(run: Any) -> None:
+    if not _passes_log(run):
         return
     if _TRACKER not in run.__dict__:
-        _take_up(run, _read_current_step(run))
+        _take_up(run, wandb_steps.read_step(run))
     diagnostics.debug("intercepted wandb.init(): run %s", run.id)
 
 
@@ -116,11 +143,19 @@ def _wrap_log(original: Any) -> Any:
         given_args, given_kwargs = args, kwargs
         if tracker.has_sampler:
             sample, given_args, given_kwargs = _with_sample(tracker, args, kwargs)
-        result = original(self, *given_args, **given_kwargs)
+        has_returned = False
         try:
-            _on_log(self, tracker, sample, args, kwargs)
-        except Exception as error:
-            diagnostics.report_failure("recording a log call", error)
+            result = original(self, *given_args, **given_kwargs)
+            has_returned = True
+            try:
+                _on_log(self, tracker, sample, args, kwargs)
+            except Exception as error:
+                diagnostics.report_failure("recording a log call", error)
+        except Exception:
+            raise
+        except BaseException:
+            _on_interrupted_log(self, tracker, sample, args, kwargs, has_returned)
+            raise
         return result
 
     return log
@@ -131,7 +166,7 @@ def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[
     try:
         if tracker is None:
             # Read before the call: afterwards the count of a run that we did not see start has moved on.
-            return _take_up(wandb_run, _read_current_step(wandb_run))
+            return _take_up(wandb_run, wandb_steps.read_step(wandb_run))
         tracker.enter_process(tracker.run.run_id, _generation)
         return tracker
     except Exception as error:
@@ -161,12 +196,23 @@ def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional
 def _on_log(wandb_run: Any, tracker: RunTracker, sample: Optional[Dict[str, float]], args: Any, kwargs: Any) -> None:
     if _is_ignored_by_wandb(wandb_run):
         return
-    count = len(args)
-    data = args[0] if count else kwargs["data"]
-    step = args[1] if count > 1 else kwargs.get("step")
-    commit = args[2] if count > 2 else kwargs.get("commit")
+    data, step, commit = _arguments(args, kwargs)
     # First of all: a finaliser or a signal handler that logs from here on comes after this call, as it does in wandb.
     step = tracker.counter.step_of_call(step, commit)
+    timestamp = _record(tracker, data, step, sample)
+    if timestamp >= tracker.look_again_at:
+        tracker.look_again(wandb_run)
+
+
+def _arguments(args: Any, kwargs: Any) -> "Tuple[Any, Any, Any]":
+    """The data, the step and the commit of a log call."""
+    count = len(args)
+    data = args[0] if count else kwargs["data"]
+    return data, args[1] if count > 1 else kwargs.get("step"), args[2] if count > 2 else kwargs.get("commit")
+
+
+def _record(tracker: RunTracker, data: Any, step: Optional[int], sample: Optional[Dict[str, float]]) -> float:
+    """Queues what a call logged; returns its time."""
     timestamp = time.time()
     metrics, everything = convert(data)
     if sample:
@@ -178,14 +224,41 @@ def _on_log(wandb_run: Any, tracker: RunTracker, sample: Optional[Dict[str, floa
         if metrics is everything:
             everything = dict(metrics)
         metrics = {}
-    record = MetricsRecord(tracker.run, next(_sequence), step, timestamp, metrics, everything)
+    kind = "" if tracker.counter.knows_step else UNCOUNTED
+    record = MetricsRecord(tracker.run, next(_sequence), step, timestamp, metrics, everything, kind)
     tracker.exporter.export(record, tracker.route)
-    if timestamp >= tracker.look_again_at:
-        tracker.look_again(wandb_run)
     if diagnostics.debug_is_enabled():
         run_id = tracker.run.run_id
         diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", run_id, step, len(everything))
         diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))
+    return timestamp
+
+
+def _on_interrupted_log(
+    wandb_run: Any, tracker: RunTracker, sample: Optional[Dict[str, float]], args: Any, kwargs: Any, has_returned: bool
+) -> None:
+    """Ctrl-C in the middle of a log call: wandb's service may have taken the call though wandb itself did not count it.
+
+    Where it cannot be asked, only wandb's own file can tell from here on.
+    """
+    try:
+        if _is_ignored_by_wandb(wandb_run):
+            return
+        data, step, commit = _arguments(args, kwargs)
+        # Until the answer is there: a second interrupt may come before it.
+        counter, tracker.counter = tracker.counter, steps.UNKNOWN
+        now = wandb_steps.ask_step(wandb_run) if counter.knows_step else None
+        if now is None:
+            _record(tracker, data, None, sample)
+            return
+        own = wandb_steps.step_of_cut_call(step, commit, has_returned, counter.current, now)
+        if own is None and not wandb_steps.advances(step, commit):
+            _record(tracker, data, None, sample)
+        tracker.counter = steps.StepCounter(now)
+        if own is not None:
+            _record(tracker, data, own, sample)
+    except Exception as error:
+        diagnostics.report_failure("recording an interrupted log call", error)
 
 
 def _wrap_finish(original: Any) -> Any:
@@ -230,19 +303,6 @@ def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
     except Exception as error:  # the call that took the run up is recorded all the same
         diagnostics.report_failure("detecting the framework", error)
     return tracker
-
-
-def _read_current_step(wandb_run: Any) -> Optional[int]:
-    """wandb's own count for its next call, from the attribute that the version has; None in a child's attached run.
-
-    An attribute only: ``run.step`` would ask wandb's service.
-    """
-    attributes = wandb_run.__dict__
-    for name in ("_local_step", "_step", "history_step"):
-        if isinstance(attributes.get(name), int):
-            return int(attributes[name])
-    step = getattr(attributes.get("history"), "_step", None)
-    return step if isinstance(step, int) else None
 
 
 def _is_ignored_by_wandb(wandb_run: Any) -> bool:

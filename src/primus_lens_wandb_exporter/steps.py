@@ -20,6 +20,8 @@ class StepCounter:
 
     __slots__ = ("_count",)
 
+    knows_step = True
+
     def __init__(self, starting_step: int = 0) -> None:
         # Advanced by one call into C: neither another thread nor a finaliser or signal handler, which may log between
         # any two instructions of Python, gets the same step.
@@ -44,6 +46,20 @@ class StepCounter:
                 return None
             self._count = itertools.count(number + 1 if commit else number)
             return number
+
+
+class UnknownSteps(StepCounter):
+    """Of a run whose steps only wandb's service knows."""
+
+    __slots__ = ()
+
+    knows_step = False
+
+    def step_of_call(self, step: Any = None, commit: Optional[bool] = None) -> Optional[int]:
+        return None
+
+
+UNKNOWN = UnknownSteps()
 
 
 def reset_after_fork() -> None:
