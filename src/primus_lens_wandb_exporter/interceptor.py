@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from . import diagnostics, fork_safety, runtime, steps, wandb_steps
+from . import autoreload, diagnostics, fork_safety, runtime, steps, wandb_steps
 from .records import UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
 
@@ -47,7 +47,10 @@ def patch_wandb(wandb: Any) -> None:
     _wrap_method(run_class, "__exit__", _wrap_finish)
     _wrap_init(wandb)
     wandb._primus_lens_patched = True
-    _take_up_going_run(wandb)
+    try:
+        _take_up_going_run(wandb, getattr(wandb, "run", None))
+    except Exception as error:
+        diagnostics.report_failure("taking up a run", error)
     diagnostics.debug(
         "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
@@ -97,13 +100,13 @@ def _wrap_init(wandb: Any) -> None:
     wandb.init = init
 
 
-def _take_up_going_run(wandb: Any) -> None:
+def _take_up_going_run(wandb: Any, run: Any) -> None:
     """The run of a notebook that has installed the hook in the middle of it."""
-    run: Any = vars(wandb).get("run")
     if not _passes_log(run) or _TRACKER in run.__dict__:
         return
     # wandb has bound it to the run at `init`; the oldest versions to the very function that is wrapped now.
-    if getattr(wandb.log, "__self__", None) is run:
+    bound_to: Any = getattr(wandb.log, "__self__", None)
+    if bound_to is run:
         wandb.log = run.log
     step = wandb_steps.ask_step(run)
     tracker = _take_up(run, wandb_steps.read_step(run) if step is None else step)
@@ -298,6 +301,7 @@ def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
     if current_step is None:
         current_step = int(wandb_run.starting_step)
     tracker = wandb_run.__dict__[_TRACKER] = RunTracker(str(wandb_run.id), current_step, _generation)
+    autoreload.keep_out()
     try:
         tracker.report_detection(wandb_run)
     except Exception as error:  # the call that took the run up is recorded all the same

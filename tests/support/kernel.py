@@ -63,13 +63,14 @@ class Kernel:
         self._idle: set[str] = set()
         # The kernel's own log; what the exporter says there nobody with a notebook sees.
         self.log = trainer.directory / "kernel.log"
-        with self.log.open("ab") as log:
-            self.manager.start_kernel(
-                env=trainer.environment(IPYTHONDIR=str(trainer.directory / "ipython"), **variables),
-                cwd=str(trainer.directory),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        # Open as long as the manager lives: a restarted kernel gets it too.
+        self._log_file = self.log.open("ab")
+        self.manager.start_kernel(
+            env=trainer.environment(IPYTHONDIR=str(trainer.directory / "ipython"), **variables),
+            cwd=str(trainer.directory),
+            stdout=self._log_file,
+            stderr=subprocess.STDOUT,
+        )
         self._client = self._connect()
 
     def _connect(self) -> BlockingKernelClient:
@@ -108,7 +109,7 @@ class Kernel:
         self._client = self._connect()
 
     def shut_down(self, now: bool = False) -> None:
-        """Asks the kernel to end, as a closed notebook does, and kills it when it does not; ``now`` kills it at once."""
+        """Asks the kernel to end, as a closed notebook does, and kills it when it stays; ``now`` kills it at once."""
         self._client.stop_channels()
         self.manager.shutdown_kernel(now=now)
 
@@ -116,6 +117,7 @@ class Kernel:
         if self.manager.is_alive():
             self.shut_down(now=True)
         self.manager.cleanup_resources()
+        self._log_file.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     @property
