@@ -106,6 +106,9 @@ class Kernel:
     def restart(self) -> None:
         self._client.stop_channels()
         self.manager.restart_kernel()
+        # The new client names its cells as the first one did.
+        self._cells = {f"before {name}": cell for name, cell in self._cells.items()}
+        self._idle.clear()
         self._client = self._connect()
 
     def shut_down(self, now: bool = False) -> None:
