@@ -29,7 +29,6 @@ class RunTracker:
         "_look_again_after_s",
         "_owner",
         "_reported",
-        "_sampler",
         "_wandb_file",
         "counter",
         "exporter",
@@ -43,6 +42,7 @@ class RunTracker:
         "others_log",
         "route",
         "run",
+        "sampler",
         "sent_summary",
         "turns",
         "unsendable",
@@ -77,7 +77,7 @@ class RunTracker:
 
     def enter_process(self, run_id: str, generation: int) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self._sampler = runtime.start_run(run_id, self._wandb_file)
+        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file)
         self.route = self.exporter.route(self.run)
         # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
         # A signal handler or a finaliser that logs in the middle of a call waits in vain, once: its place in the order
@@ -119,13 +119,13 @@ class RunTracker:
             turns = self.turns
         return True
 
-    def stop_counting(self) -> None:
+    def stop_counting(self, calls_in_doubt: int = 0) -> None:
         """From here on wandb's service alone knows the steps: the rows are delivered from wandb's own file."""
         if not self.is_counted:
             return
         self.is_counted = False
         if self.is_owner:
-            self.followed.deliver_rows_from(self.counter.current)
+            self.followed.deliver_rows_from(self.counter.current - calls_in_doubt)
         diagnostics.debug("steps of run %s are counted by wandb alone: its own file is read", self.run.run_id)
 
     def stop_counting_after_calls(self) -> None:
@@ -174,14 +174,9 @@ class RunTracker:
         self.has_sent = self.has_sent or followed.has_delivered
         return True
 
-    @property
-    def has_sampler(self) -> bool:
-        """Whether system metrics join the log calls of this run."""
-        return self._sampler is not None
-
     def latest_sample(self) -> Dict[str, float]:
         """The newest system metrics; empty when there are none. Not to be changed."""
-        sampler = self._sampler  # another thread may end the run meanwhile
+        sampler = self.sampler  # another thread may end the run meanwhile
         return sampler.latest() if sampler is not None else _NO_SAMPLE
 
     def report_detection(self, wandb_run: Any) -> None:
@@ -228,7 +223,7 @@ class RunTracker:
 
     def end(self) -> None:
         """The run is over: it needs no system metrics any more. Calling it again changes nothing."""
-        sampler, self._sampler = self._sampler, None
+        sampler, self.sampler = self.sampler, None
         if sampler is not None:
             sampler.stop()
 
