@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 
 from primus_lens_local.decoding import ANY, BOOL, FLOAT64, INT64, STRING, List, Map, Struct, parse
 
+SUMMARY = "summary"
+"""The tag `kind` of a metric that is a value of its run's summary."""
+
 _IDS = {"source": STRING, "workload_uid": STRING, "pod_uid": STRING, "pod_name": STRING}
 _METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": Map(STRING)})
+_NO_TAGS: dict[str, str] = {}
 _LOG = Struct({"step": INT64, "timestamp": FLOAT64, "data": Map(ANY)})
 _FRAMEWORKS = Map(Struct({"detected": BOOL, "version": STRING, "initialized": BOOL}))
 _EVIDENCE = Struct(
@@ -114,6 +118,8 @@ class Metric(NamedTuple):
     value: float
     step: int
     timestamp: float
+    is_summary: bool = False
+    """Set for the run as a whole, not logged to its history."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,13 @@ def _sender(fields: dict[str, Any]) -> Sender:
 
 def _metrics(fields: dict[str, Any]) -> MetricsRequest:
     metrics = [
-        Metric(item.get("name", ""), item.get("value", 0.0), item.get("step", 0), item.get("timestamp", 0.0))
+        Metric(
+            item.get("name", ""),
+            item.get("value", 0.0),
+            item.get("step", 0),
+            item.get("timestamp", 0.0),
+            item.get("tags", _NO_TAGS).get("kind") == SUMMARY,
+        )
         for item in fields.get("metrics", ())
     ]
     return MetricsRequest(_sender(fields), metrics)

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Union
 
-from sqlalchemy import Connection, Executable, bindparam, select, tuple_
+from sqlalchemy import Connection, Executable, bindparam, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from primus_lens_local.decoding import INT64_MAX
@@ -41,9 +41,12 @@ class RunTotals:
     last_time_ms: int
     longest_step_ms: int = 0
     step_count: int = 0
+    summary_count: int = 0
     id: Optional[int] = None
     """The summary's, once it is stored."""
     new_metrics: Counter[str] = field(default_factory=Counter)
+    history: set[str] = field(default_factory=set)
+    """The metrics that came otherwise than as values of the summary alone."""
 
     def add_step(self, step: Mapping[str, Any], stored_metrics: Optional[Mapping[str, Any]]) -> None:
         """Take a step as it will be stored in; `stored_metrics` are those that it had already, None if it is new."""
@@ -82,12 +85,25 @@ def write_totals(connection: Connection, totals: Mapping[RunKey, RunTotals]) -> 
     for row in _summaries(connection, [key for key, run in totals.items() if run.id is None], _READ_TOTALS):
         totals[RunKey(*row[:3])].id = row.id
     counts = [
-        {"run_summary_id": run.id, "name_key": name_key(name), "name": name, "step_count": count}
+        {
+            "run_summary_id": run.id,
+            "name_key": name_key(name),
+            "name": name,
+            "step_count": count,
+            "has_history": name in run.history,
+        }
         for run in totals.values()
-        for name, count in run.new_metrics.items()
+        for name, count in _growth(run)
     ]
     if counts:
         connection.execute(_METRIC_UPSERT[connection.dialect.name], counts)
+
+
+def _growth(run: RunTotals) -> Iterable[tuple[str, int]]:
+    """Return by how much each metric grew; by nothing where a stored value of the summary may become history."""
+    if run.summary_count:
+        run.new_metrics.update(dict.fromkeys(run.history, 0))
+    return run.new_metrics.items()
 
 
 def _summaries(connection: Connection, keys: Iterable[RunKey], query: Executable) -> Iterable[Any]:
@@ -104,6 +120,7 @@ _TOTALS = (
     RunSummary.last_time_ms,
     RunSummary.longest_step_ms,
     RunSummary.step_count,
+    RunSummary.summary_count,
 )
 _COUNTED = tuple(column.key for column in _TOTALS)
 _READ_TOTALS = select(*_KEY, *_TOTALS, RunSummary.id).where(tuple_(*_KEY).in_(bindparam("keys", expanding=True)))
@@ -115,8 +132,11 @@ def _run_upsert(insert: Upsert) -> Upsert:
 
 
 def _metric_upsert(insert: Upsert) -> Upsert:
-    counted = MetricSummary.step_count + insert.excluded.step_count
-    return insert.on_conflict_do_update(index_elements=["run_summary_id", "name_key"], set_={"step_count": counted})
+    grown = {
+        "step_count": MetricSummary.step_count + insert.excluded.step_count,
+        "has_history": or_(MetricSummary.has_history, insert.excluded.has_history),
+    }
+    return insert.on_conflict_do_update(index_elements=["run_summary_id", "name_key"], set_=grown)
 
 
 _RUN_UPSERT: dict[str, Upsert] = {

@@ -10,13 +10,18 @@ import json
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from sqlalchemy import select
 
 from primus_lens_local import queries
 from primus_lens_local.detections import framework_detection
+from primus_lens_local.page.identities import shown_text
 from primus_lens_local.page.live import LiveWorkloads, columns
+from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
 from primus_lens_local.series import block_width, count_steps, last_values, read_blocks
 from primus_lens_local.summaries import RunKey
+from primus_lens_local.summary_values import read_values
+from primus_lens_local.tables import RunSummary
 
 
 def _refuse_nul(request: Request) -> None:
@@ -85,6 +90,18 @@ def read_last_values(
             name: last_values(connection, RunKey(workload, name, source), metric, _NEWEST_STEPS) for name in set(run)
         }
     return _answer(request, {"values": values})
+
+
+@router.get("/summaries")
+def read_summaries(request: Request, engine: EngineOfApp, workload: str, source: str, run: Names) -> Response:
+    """Read the summaries of some runs: `[name, value, step, time]` for each value."""
+    found = {}
+    with engine.connect() as connection:
+        for name in set(run):
+            id = connection.scalar(select(RunSummary.id).where(*Filters(source, name).of_runs(workload)))
+            values = {} if id is None else read_values(connection, id)
+            found[name] = [[shown_text(metric), *value] for metric, value in values.items()]
+    return _answer(request, {"summaries": found})
 
 
 @router.get("/framework")
