@@ -15,7 +15,6 @@ SUMMARY = "summary"
 
 _IDS = {"source": STRING, "workload_uid": STRING, "pod_uid": STRING, "pod_name": STRING}
 _METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": Map(STRING)})
-_NO_TAGS: dict[str, str] = {}
 _LOG = Struct({"step": INT64, "timestamp": FLOAT64, "data": Map(ANY)})
 _FRAMEWORKS = Map(Struct({"detected": BOOL, "version": STRING, "initialized": BOOL}))
 _EVIDENCE = Struct(
@@ -212,7 +211,7 @@ def _metrics(fields: dict[str, Any]) -> MetricsRequest:
             item.get("value", 0.0),
             item.get("step", 0),
             item.get("timestamp", 0.0),
-            item.get("tags", _NO_TAGS).get("kind") == SUMMARY,
+            tags.get("kind") == SUMMARY if (tags := item.get("tags")) else False,
         )
         for item in fields.get("metrics", ())
     ]

@@ -97,7 +97,7 @@ class MetricSummary(Base):
     """The name, or for a long one its beginning and digest: an index of PostgreSQL holds no long texts."""
     name: Mapped[str] = mapped_column(Text)
     step_count: Mapped[int] = mapped_column(BigInteger)
-    has_history: Mapped[bool] = mapped_column(default=True, server_default=true())
+    has_history: Mapped[bool] = mapped_column(server_default=true())
     """Whether any of its points was logged; one that came as a value of the summary alone has no curve."""
     summary_value: Mapped[Optional[float]] = mapped_column(Double)
     summary_iteration: Mapped[Optional[int]] = mapped_column(Integer)

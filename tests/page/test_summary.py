@@ -91,7 +91,7 @@ def test_a_value_of_the_summary_alone_is_no_chart(view: View, log: Log, summariz
     page.get_by_role("link", name="Runs").click()
     assert shown(page) == {"auc": "0.95", "loss": "0.5"}
     headings = page.locator("thead th").all_inner_texts()
-    assert headings[-2:] == ["auc", "loss"]
+    assert headings[-2:] == ["loss", "auc"]
 
 
 @pytest.mark.parametrize("width", [1280, 400])
