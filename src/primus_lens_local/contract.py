@@ -10,11 +10,19 @@ from typing import Any, NamedTuple
 
 from primus_lens_local.decoding import ANY, BOOL, FLOAT64, INT64, STRING, List, Map, Struct, parse
 
-SUMMARY = "summary"
-"""The tag `kind` of a metric that is a value of its run's summary."""
+_SUMMARY = "summary"
+
+
+class _Tags(Map):
+    """The tags of a metric; all that is kept of them is whether they make it a value of its run's summary."""
+
+    def decode(self, value: Any) -> Any:
+        # Most have none.
+        return value != () and super().decode(value).get("kind") == _SUMMARY
+
 
 _IDS = {"source": STRING, "workload_uid": STRING, "pod_uid": STRING, "pod_name": STRING}
-_METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": Map(STRING)})
+_METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": _Tags(STRING)})
 _LOG = Struct({"step": INT64, "timestamp": FLOAT64, "data": Map(ANY)})
 _FRAMEWORKS = Map(Struct({"detected": BOOL, "version": STRING, "initialized": BOOL}))
 _EVIDENCE = Struct(
@@ -211,7 +219,7 @@ def _metrics(fields: dict[str, Any]) -> MetricsRequest:
             item.get("value", 0.0),
             item.get("step", 0),
             item.get("timestamp", 0.0),
-            tags.get("kind") == SUMMARY if (tags := item.get("tags")) else False,
+            item.get("tags", False),
         )
         for item in fields.get("metrics", ())
     ]
