@@ -19,7 +19,6 @@ from primus_lens_local.tables import RunSummary, TrainingPerformance
 _Row = TrainingPerformance
 # Points of one iteration, of all runs, are sorted together up to so many.
 _MAX_POINTS_SORTED = 50_000
-_SUMMARIES_AT_ONCE = 10
 
 Point = tuple[int, int, str, str, str, float]
 """Iteration, time (ms), metric, run, data source, value: points sort as they are answered."""
@@ -69,15 +68,14 @@ def summaries(engine: Engine, workload_uid: str, filters: Filters) -> Iterator[l
         columns = (RunSummary.id, RunSummary.run_id, RunSummary.data_source)
         conditions = (*filters.of_runs(workload_uid), RunSummary.summary_count > 0)
         runs = connection.execute(select(*columns).where(*conditions).order_by(RunSummary.id)).all()
-    for start in range(0, len(runs), _SUMMARIES_AT_ONCE):
+    for id, run_id, data_source in runs:
         with engine.connect() as connection:
-            found = [
-                (value.iteration, value.time_ms, name, run_id, data_source, value.value)
-                for id, run_id, data_source in runs[start : start + _SUMMARIES_AT_ONCE]
-                for name, value in read_values(connection, id).items()
-                if filters.admits(value.time_ms)
-            ]
-        yield found
+            values = read_values(connection, id)
+        yield [
+            (value.iteration, value.time_ms, name, run_id, data_source, value.value)
+            for name, value in values.items()
+            if filters.admits(value.time_ms)
+        ]
 
 
 def encode(head: str, pages: Iterable[list[Point]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from primus_lens_local import limits
 from primus_lens_local.admission import Admission
 from primus_lens_local.contract import decode_metrics
 from primus_lens_local.database import open_database
+from primus_lens_local.page import routes
 from primus_lens_local.server import create_app
 from primus_lens_local.store import write
 
@@ -198,6 +199,15 @@ def test_ten_thousand_names_are_all_points_and_some_of_them_summary(either_lens:
     assert (len(found), found[names[0]], found[names[1]]) == (limits.MAX_SUMMARY_VALUES, 2.0, 1.0)
     send(either_lens, of_summary(names[-1], 2.0), run_id="another run")
     assert summary(either_lens, run_id="another run") == {names[-1]: 2.0}
+
+
+def test_of_very_many_values_the_page_gets_those_of_some_runs(lens: Lens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_MAX_SUMMARY_VALUES", 3)
+    for run in ("r1", "r2", "r3"):
+        send(lens, of_summary("a", 1.0, step=2, time=3.0), of_summary("b" * 300, 2.0), run_id=run)
+    found = lens.get("/page/summaries", workload="w", source="wandb", run=["r3", "r1", "r2", "unknown"])["summaries"]
+    assert list(found) == ["r3", "r1"]
+    assert found["r3"] == [["a", 1.0, 2, 3000], ["b" * 256 + "…", 2.0, 0, 0]]
 
 
 def test_names_beyond_the_workloads_limit_are_in_no_summary(lens: Lens, monkeypatch: pytest.MonkeyPatch) -> None:

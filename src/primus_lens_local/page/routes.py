@@ -33,6 +33,7 @@ router = APIRouter(prefix="/page", include_in_schema=False, dependencies=[Depend
 
 _WORTH_COMPRESSING = 4096
 _NEWEST_STEPS = 2000
+_MAX_SUMMARY_VALUES = 50_000
 
 Names = Annotated[list[str], Query(default_factory=list)]
 Step = Annotated[int, Query(ge=-(2**31), lt=2**31)]
@@ -94,13 +95,17 @@ def read_last_values(
 
 @router.get("/summaries")
 def read_summaries(request: Request, engine: EngineOfApp, workload: str, source: str, run: Names) -> Response:
-    """Read the summaries of some runs: `[name, value, step, time]` for each value."""
-    found = {}
+    """Read the summaries of some runs, `[name, value, step, time]` for each value; of very many, those of some runs."""
+    found: dict[str, Any] = {}
+    room = _MAX_SUMMARY_VALUES
     with engine.connect() as connection:
-        for name in set(run):
+        for name in dict.fromkeys(run):
+            if room <= 0:
+                break
             id = connection.scalar(select(RunSummary.id).where(*Filters(source, name).of_runs(workload)))
             values = {} if id is None else read_values(connection, id)
             found[name] = [[shown_text(metric), *value] for metric, value in values.items()]
+            room -= len(values)
     return _answer(request, {"summaries": found})
 
 
