@@ -172,6 +172,7 @@ class RunTracker:
                 shlex.quote(followed.run.wandb_file),
             )
         self.has_sent = self.has_sent or followed.has_delivered
+        self.unsendable += followed.unsendable
         return True
 
     def latest_sample(self) -> Dict[str, float]:
