@@ -222,9 +222,10 @@ def _begin_flush(wandb_run: Any) -> Any:
 
 
 def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
+    begun_here = current_step is not None
     if current_step is None:
         current_step = int(wandb_run.starting_step)
-    tracker = wandb_run.__dict__[_TRACKER] = RunTracker(str(wandb_run.id), current_step, _generation)
+    tracker = wandb_run.__dict__[_TRACKER] = RunTracker(str(wandb_run.id), current_step, _generation, begun_here)
     try:
         tracker.report_detection(wandb_run)
     except Exception as error:  # the call that took the run up is recorded all the same

@@ -29,18 +29,18 @@ class RunTracker:
         "run",
     )
 
-    def __init__(self, run_id: str, current_step: int, generation: int) -> None:
+    def __init__(self, run_id: str, current_step: int, generation: int, begun_here: bool = True) -> None:
         self.counter = StepCounter(current_step)
         self._reported: Hashable = None
         self._latest_seen: Hashable = None
         self.look_again_at = _NEVER
         self._look_again_after_s = _FIRST_SECOND_LOOK_S
-        self.enter_process(run_id, generation)
+        self.enter_process(run_id, generation, begun_here)
 
-    def enter_process(self, run_id: str, generation: int) -> None:
+    def enter_process(self, run_id: str, generation: int, begun_here: bool = False) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self._sampler = runtime.start_run(run_id)
-        self.route = self.exporter.route(self.run)
+        self.exporter, self.run, self._sampler = runtime.start_run(run_id, begun_here)
+        self.route = self.exporter.route(self.run, begun_here)
         self.generation = generation
 
     @property

@@ -28,6 +28,8 @@ class Sink(Protocol):
     """Where records go. All methods but the first two are called on the sink's own thread only."""
 
     name: str
+    # Whether each record is wanted soon, because what the sink has done with it outlives the process.
+    is_prompt: bool
 
     @property
     def delivered(self) -> int: ...

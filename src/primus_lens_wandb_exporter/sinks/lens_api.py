@@ -41,6 +41,7 @@ class LensSink:
     """
 
     name = "lens"
+    is_prompt = False
 
     def __init__(
         self,
