@@ -70,7 +70,8 @@ def handler(*arguments):
     (exporter,) = runtime._exporters.values()
     counters = exporter.counters()
     pending = [counters[name].pending for name in counters]
-    os.write(1, ("%d %s %r\\n" % (arguments[0], type(arguments[1]).__name__, pending)).encode())  # print may be what was interrupted
+    # Not by print, which may be what was interrupted.
+    os.write(1, ("%d %s %r\\n" % (arguments[0], type(arguments[1]).__name__, pending)).encode())
     for i in range(10):
         run.log({"later": i})
 signal.signal(signal.SIGTERM, handler)
