@@ -9,9 +9,10 @@ import time
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from .child_of_run import Route, route_of_child
+from .flush_mark import FlushMark
 from .records import Record, Run
 from .sinks import Counters, Sink
-from .worker import FlushMark, Worker, size_in_memory
+from .worker import Worker, size_in_memory
 
 # An answer at least this often means that things flow; such waiting does not use up the flush timeout.
 _FLOWING_S = 1.0

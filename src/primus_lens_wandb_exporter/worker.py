@@ -1,7 +1,8 @@
 """One sink, its queue and its thread. Knows the `Sink` protocol and nothing else of the sinks.
 
-The training thread only appends to the queue. The thread starts with the first record, is woken once for a group of
-records, and lives as long as the process. After a fork the child has a new lock, an empty queue and no thread.
+The training thread only appends to the queue; a child of a run, by `put_at_once`, does the thread's work as well. The
+thread starts with the first record, is woken once for a group of records, and lives as long as the process. After a
+fork the child has a new lock, an empty queue and no thread.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ from collections import deque
 from typing import Any, Deque, Iterator, List, Optional, Tuple, Union
 
 from . import diagnostics
+from .flush_mark import FlushMark
 from .records import MetricsRecord, Record
 from .sinks import Counters, Sink
 
@@ -32,39 +34,6 @@ _LOOK_AGAIN_S = 1.0
 # After an error in a sink it rests this long, and twice as long after each further one.
 _FIRST_REST_S = 1.0
 _LONGEST_REST_S = 60.0
-
-
-class _Flag:
-    """As threading.Event, but whoever waits holds no lock while a signal handler interrupts it and waits, too."""
-
-    def __init__(self) -> None:
-        self._is_set = False
-        self._bell = threading.Lock()
-        self._bell.acquire()
-
-    def is_set(self) -> bool:
-        return self._is_set
-
-    def set(self) -> None:
-        self._is_set = True
-        with contextlib.suppress(RuntimeError):
-            self._bell.release()
-
-    def wait(self, seconds: float) -> bool:
-        if not self._is_set and self._bell.acquire(timeout=seconds):
-            # For others that wait.
-            self.set()
-        return self._is_set
-
-
-class FlushMark:
-    """Queued behind the records that a flush waits for."""
-
-    def __init__(self) -> None:
-        self.done = _Flag()
-        self.abandoned = False
-        # What `work_done` must reach: others may go on logging behind the mark.
-        self.settled_at = 0
 
 
 class Worker:
