@@ -245,7 +245,7 @@ found = signal.getsignal(signal.SIGTERM)
 def handler(signum, frame):
     if callable(found):
         found(signum, frame)
-    print("stops after this step", flush=True)
+    os.write(1, b"stops after this step\\n")
     os._exit(4)
 signal.signal(signal.SIGTERM, handler)
 """
