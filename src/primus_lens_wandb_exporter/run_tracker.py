@@ -71,20 +71,20 @@ class RunTracker:
         # How many calls were counted.
         self.turns = 0
         self.unsendable = 0
-        self.enter_process(run_id, generation)
+        self.enter_process(run_id, generation, begun_here=not is_attached)
         if is_attached:
             self.join_as_child()
 
-    def enter_process(self, run_id: str, generation: int) -> None:
+    def enter_process(self, run_id: str, generation: int, begun_here: bool = False) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file)
-        self.route = self.exporter.route(self.run)
+        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here)
+        self.route = self.exporter.route(self.run, begun_here)
         # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
         # A signal handler or a finaliser that logs in the middle of a call waits in vain, once: its place in the order
         # is unknown too.
         self.lock = threading.Lock()
         self.generation = generation
-        self.followed = FollowedRun(self.run, self._export_row, self._sinks_are_busy)
+        self.followed = FollowedRun(self.run, self._export_row, self.exporter.is_busy)
 
     def join_as_child(self) -> None:
         """This process logs to a run that another one began: only wandb's service counts for both.
@@ -146,9 +146,6 @@ class RunTracker:
 
     def _export_row(self, record: MetricsRecord) -> None:
         self.exporter.export(record, self.route)
-
-    def _sinks_are_busy(self) -> bool:
-        return self.exporter.is_busy(self.route)
 
     def read_to_end(self) -> bool:
         """When wandb has finished the run: delivers what only its own file tells; whether there was a reason to."""
@@ -213,7 +210,7 @@ class RunTracker:
 
     def say_if_nothing_was_sent(self) -> None:
         """A person who looks for the run in Lens learns why it is not there."""
-        if self.unsendable and not self.has_sent and any(worker.sink.name == LensSink.name for worker in self.route):
+        if self.unsendable and not self.has_sent and self.exporter.delivers(self.run, LensSink.name):
             diagnostics.warn_once(
                 ("nothing sent", self.run.run_id),
                 "run %s is not in Lens: none of the %d values that were logged is a finite number. Text, media and "
