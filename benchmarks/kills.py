@@ -63,7 +63,7 @@ def kill(python: Path, delay: float) -> tuple[int, int]:
         # No pipes: the service of wandb 0.12 outlives its job, and would hold them open.
         null = subprocess.DEVNULL
         command = [python, SCRIPT, str(delay)]
-        subprocess.run(command, env=environment(**settings), cwd=directory, stdout=null, stderr=null, timeout=60)
+        subprocess.run(command, env=environment(**settings), cwd=directory, stdout=null, stderr=null, timeout=300)
         (file,) = Path(directory).glob("wandb/*run-2*/*.wandb")
         (mirror,) = Path(directory).glob("node_0/rank_0/*.jsonl")
         return rows_in(file), mirror.read_bytes().count(b"\n")

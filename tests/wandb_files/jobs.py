@@ -8,7 +8,6 @@ import inspect
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import time
@@ -256,8 +255,7 @@ def init(**arguments: Any) -> Any:
 
 
 def main() -> None:
-    # wandb writes both into its files, which are published.
-    socket.gethostname = lambda: "host"
+    # wandb writes it into its files, which are published.
     platform.platform = lambda *_, **__: "Linux"
     if sys.argv[1] == "write_shared":
         return write_shared(*sys.argv[2:])

@@ -22,15 +22,26 @@ from .versions import VERSIONS, Version
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 NOT_IN_THIS_VERSION = 3
+# wandb writes the name of the machine into its files, and takes TensorBoard's event files only where they bear it.
+ON_A_HOST_CALLED_HOST = (
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--uts",
+    "sh",
+    "-c",
+    'hostname host && exec "$@"',
+    "sh",
+)
 KILLED = -9
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or [version.wandb for version in VERSIONS]
-    versions = [version for version in VERSIONS if version.wandb in wanted]
+    known = {version.wandb: version for version in VERSIONS}
+    versions = [known[name] for name in sys.argv[1:] or known]
     KEPT.mkdir(parents=True, exist_ok=True)
     # A name that tells nothing: wandb writes paths into its files.
-    with tempfile.TemporaryDirectory(prefix="wandb-files-", dir="/tmp") as directory, ThreadPoolExecutor(2) as pool:
+    with tempfile.TemporaryDirectory(prefix="wandb-files-", dir="/tmp") as directory, ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda version: make(version, Path(directory) / version.wandb), versions))
 
 
@@ -65,7 +76,7 @@ def run(python: Path, directory: Path, job: str) -> None:
     (directory / job).mkdir()
     # Not a pipe: the service of a killed job of 0.12 lives on, and holds it open.
     log = directory / f"{job}.log"
-    command = [python, directory / "jobs.py", job]
+    command = [*ON_A_HOST_CALLED_HOST, python, directory / "jobs.py", job]
     try:
         with log.open("w") as output:
             ended = subprocess.run(
@@ -91,6 +102,7 @@ def surroundings(directory: Path) -> dict[str, str]:
         "PATH": "/usr/bin:/bin",
         "WANDB_MODE": "offline",
         "WANDB_CONSOLE": "off",
+        "WANDB_START_METHOD": "thread",
     }
 
 
