@@ -186,7 +186,7 @@ def fork() -> Truth:
     run.log({"loss": 9.0})
     run.log({"loss": 8.0}, step=9)
     run.finish()
-    return {"rows": {5: {"loss": 9.0}, 6: {"loss": 8.0}}}
+    return {"rows": {5: {"loss": 9.0}, 9: {"loss": 8.0}}}
 
 
 def rewind() -> Truth:
@@ -198,7 +198,7 @@ def rewind() -> Truth:
     run.log({"loss": 9.0})
     run.log({"loss": 8.0}, step=9)
     run.finish()
-    return {"rows": {5: {"loss": 9.0}, 6: {"loss": 8.0}}}
+    return {"rows": {5: {"loss": 9.0}, 9: {"loss": 8.0}}}
 
 
 def tensorboard() -> Truth:
@@ -213,7 +213,7 @@ def tensorboard() -> Truth:
     time.sleep(2)
     run.finish()
     return {
-        "rows": {row: {"train/loss": row * 2.5, "train/accuracy": row / 8, "global_step": row * 10} for row in range(5)}
+        "by global_step": {step: {"train/loss": step / 4, "train/accuracy": step / 80} for step in range(0, 50, 10)}
     }
 
 

@@ -61,7 +61,7 @@ def kept(request: pytest.FixtureRequest, unpack: Callable[[str], Kept]) -> Kept:
     return unpack(request.param)
 
 
-ROW_JOBS = ("rows", "typed", "media", "table", "summary", "define_metric", "resume", "fork", "rewind", "tensorboard")
+ROW_JOBS = ("rows", "typed", "media", "table", "summary", "define_metric", "resume", "fork", "rewind")
 
 
 @pytest.mark.parametrize("job", ROW_JOBS)
@@ -108,7 +108,17 @@ def test_shared_runs_have_a_file_for_each_writer_and_rows_without_step(kept: Kep
         if kind == "HistoryRow"
     ]
     expected = [{"step": None, **row} for row in kept.truth("shared")["rows without step"]]
-    assert sorted(rows, key=str) == sorted(expected, key=str)
+    assert sorted(rows, key=in_order) == sorted(expected, key=in_order)
+
+
+def test_what_tensorboard_wrote_is_in_rows_with_its_global_step(kept: Kept) -> None:
+    (events,) = kept.events("tensorboard")
+    found: dict[str, dict[str, Any]] = {}
+    rows = rows_of(events)
+    assert sorted(rows) == list(range(len(rows)))
+    for row in rows.values():
+        found.setdefault(str(row.pop("global_step")), {}).update(row)
+    assert found == kept.truth("tensorboard")["by global_step"]
 
 
 def test_reader_finds_what_the_wandb_of_the_time_finds(kept: Kept) -> None:
@@ -159,6 +169,10 @@ def rows_of(events: Any) -> dict[int, dict[str, Any]]:
             if values or has_media(row["values"]):
                 rows.setdefault(row["step"], {}).update(values)
     return rows
+
+
+def in_order(row: dict[str, Any]) -> tuple[int, float]:
+    return row["writer"], row["loss"]
 
 
 def visible(values: dict[str, Any]) -> dict[str, Any]:
