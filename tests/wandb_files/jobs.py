@@ -183,7 +183,7 @@ def fork() -> Truth:
     if "fork_from" not in dir(wandb.Settings()):
         raise NotInThisVersionError
     run = init(id="forked", fork_from="resumed?_step=4")
-    run.log({"loss": 9.0})
+    run.log({"loss": 9.0}, step=5)
     run.log({"loss": 8.0}, step=9)
     run.finish()
     return {"rows": {5: {"loss": 9.0}, 9: {"loss": 8.0}}}
@@ -195,7 +195,7 @@ def rewind() -> Truth:
     if "resume_from" not in dir(wandb.Settings()):
         raise NotInThisVersionError
     run = init(resume_from="resumed?_step=4")
-    run.log({"loss": 9.0})
+    run.log({"loss": 9.0}, step=5)
     run.log({"loss": 8.0}, step=9)
     run.finish()
     return {"rows": {5: {"loss": 9.0}, 9: {"loss": 8.0}}}
