@@ -251,7 +251,10 @@ SETTINGS: Dict[str, Any] = {}
 def init(**arguments: Any) -> Any:
     import wandb
 
-    return wandb.init(project="kept", settings=wandb.Settings(**SETTINGS), **arguments)
+    if SETTINGS:
+        # Only then: in 0.18 settings that say nothing of the mode are online, whatever the environment says.
+        arguments["settings"] = wandb.Settings(**SETTINGS)
+    return wandb.init(project="kept", **arguments)
 
 
 def main() -> None:
