@@ -59,6 +59,8 @@ def make(version: Version, directory: Path) -> None:
     for job in jobs_in(HERE / "jobs.py"):
         run(python, directory, job)
     files = sorted(directory.glob("*/wandb/*run-2*/*.wandb"))
+    if not files:
+        raise SystemExit(f"wandb {version.wandb} made no file at all: see what its jobs said above")
     names = [str(file.relative_to(directory)) for file in files]
     command = [python, HERE / "records.py", *names]
     records = subprocess.run(command, cwd=directory, env=surroundings(directory), check=True, stdout=subprocess.PIPE)
