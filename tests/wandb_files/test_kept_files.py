@@ -16,6 +16,7 @@ import pytest
 
 from ..installation.environments import ROOT, find_python
 from . import KEPT, reading
+from .versions import VERSIONS
 
 Event = tuple[str, dict[str, Any]]
 
@@ -52,11 +53,7 @@ def unpack(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Kept]:
     return to_kept
 
 
-# What is there: `make wandb-files` makes those of all VERSIONS.
-ARCHIVES = sorted((archive.stem for archive in KEPT.glob("*.zip")), key=lambda name: [*map(int, name.split("."))])
-
-
-@pytest.fixture(params=ARCHIVES)
+@pytest.fixture(params=[version.wandb for version in VERSIONS])
 def kept(request: pytest.FixtureRequest, unpack: Callable[[str], Kept]) -> Kept:
     return unpack(request.param)
 
@@ -136,8 +133,8 @@ def test_every_python_reads_the_same(unpack: Callable[[str], Kept], python_versi
         pytest.skip(f"there is no working Python {python_version} on PATH or in pyenv")
     files = [
         str(path)
-        for version in (ARCHIVES[0], ARCHIVES[-1])
-        for path in sorted(unpack(version).directory.glob("*/wandb/*/*.wandb"))
+        for version in (VERSIONS[0], VERSIONS[-1])
+        for path in sorted(unpack(version.wandb).directory.glob("*/wandb/*/*.wandb"))
     ]
     run = subprocess.run(
         [str(python), reading.__file__, *files],
