@@ -4,7 +4,7 @@ VENV := .venv
 DEMO_VENV := .venv-demo
 ARGS ?=
 
-.PHONY: demo test lint matrix matrix-newest matrix-next frameworks bench dist sbom clean
+.PHONY: demo test lint matrix matrix-newest matrix-next frameworks wandb-files bench dist sbom clean
 
 demo: $(DEMO_VENV)/installed
 	$(DEMO_VENV)/bin/python examples/demo.py $(ARGS)
@@ -33,6 +33,10 @@ matrix-newest matrix-next: matrix-%: $(VENV)/installed
 # Tiny real trainings of frameworks of several gigabytes: Lightning, Transformers, accelerate, Keras, JAX, TensorFlow.
 frameworks: $(VENV)/installed
 	$(VENV)/bin/nox --session frameworks
+
+# The files of every minor version of wandb that tests read, made again; some with ARGS="0.31.0".
+wandb-files: $(VENV)/installed
+	$(VENV)/bin/nox --session wandb_files -- $(ARGS)
 
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m benchmarks $(ARGS)

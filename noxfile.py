@@ -75,3 +75,9 @@ def frameworks(session: nox.Session) -> None:
         f"--training-python={session.bin}/python",
         external=True,
     )
+
+
+@nox.session(venv_backend="none")
+def wandb_files(session: nox.Session) -> None:
+    """Makes the files that tests/wandb_files reads, with every minor version of wandb; some with `-- 0.31.0 0.12.0`."""
+    session.run(".venv/bin/python", "-m", "tests.wandb_files.make", *session.posargs, external=True)
