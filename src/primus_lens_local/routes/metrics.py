@@ -17,7 +17,7 @@ from primus_lens_local.points import Point, encode
 from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
 
-router = APIRouter(prefix="/api/v1/workloads/{workload_uid:path}/metrics", tags=["metrics"])
+router = APIRouter(prefix="/api/v1/workloads/{workload_uid:anytext}/metrics", tags=["metrics"])
 
 _GRAFANA_ALL = "$__all"
 # Characters of an answer that are read and sent together.

@@ -20,14 +20,14 @@ def list_workloads(engine: EngineOfApp) -> dict[str, Any]:
     return {"workloads": found, "total_count": len(found)}
 
 
-@router.get("/{workload_uid:path}/runs")
+@router.get("/{workload_uid:anytext}/runs")
 def list_runs(engine: EngineOfApp, workload_uid: str) -> dict[str, Any]:
     """List the runs of a workload, the earliest first."""
     found = queries.runs(engine, workload_uid)
     return {"workload_uid": workload_uid, "runs": found, "total_count": len(found)}
 
 
-@router.get("/{workload_uid:path}/framework-detection")
+@router.get("/{workload_uid:anytext}/framework-detection")
 def read_framework_detection(engine: EngineOfApp, workload_uid: str) -> dict[str, Any]:
     """Read the merged detection, and the wrapper and base framework the cluster would name."""
     return {"workload_uid": workload_uid, **framework_detection(engine, workload_uid)}
