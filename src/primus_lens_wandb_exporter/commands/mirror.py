@@ -7,15 +7,13 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tupl
 
 from ..identity import Identity, Place
 from ..owned_files import OwnedFiles
-from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Number, Run, convert
+from ..records import END_OF_TIME_S, SUMMARY, UNCOUNTED, MetricsRecord, Number, Run, convert
 from ..sinks.delivery_ledger import path_of_ledger
 from ..sinks.jsonl import FILE_NAME, MARKER
 from ..summary_names import SummaryNames
 from .json_lines import is_count, is_id, read_objects
 from .ledger import Ledger, WriterKey
 
-# The year 10000: Lens cannot write a later time.
-_END_OF_TIME_S = 253402300800
 # What 64 bits can hold. Lens itself stores less, which is no reason to call a line torn.
 _LARGEST_STEP = 2**63 - 1
 
@@ -148,7 +146,7 @@ class Mirror:
         step, timestamp, data = get("step"), get("timestamp"), get("data")
         if not (is_id(writer) and is_id(run_id) and is_count(sequence) and isinstance(data, dict)):
             return None
-        if type(timestamp) not in (int, float) or not 0 <= timestamp < _END_OF_TIME_S:
+        if type(timestamp) not in (int, float) or not 0 <= timestamp < END_OF_TIME_S:
             return None
         if step is not None and not (type(step) is int and abs(step) <= _LARGEST_STEP):
             return None

@@ -2,8 +2,8 @@
 
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ..records import Number, convert
-from .wandb_file import TIMESTAMP, ConfigChange, HistoryRow, RunExit, RunStart, SummaryChange, WandbFile
+from ..records import END_OF_TIME_S, Number, convert
+from .wandb_file import TIMESTAMP, ConfigChange, HistoryRow, RunExit, RunStart, SummaryChange, Telemetry, WandbFile
 
 # What wandb adds by itself to rows and summary.
 _WANDBS_OWN = frozenset(("_step", "_timestamp", "_runtime", "_wandb"))
@@ -30,6 +30,7 @@ class RunRows:
         self._summary: Dict[str, Any] = {}
         self._last_values: Dict[str, Number] = {}
         self.start = RunStart()
+        self.telemetry = Telemetry()
         self.config: Dict[str, Any] = {}
         self.newest_step: Optional[int] = None
         self.newest_timestamp = 0.0
@@ -51,6 +52,11 @@ class RunRows:
         Raises NotARecordLogError; OSError passes.
         """
         for event in self._file.read(is_complete):
+            if isinstance(event, Telemetry):
+                self.telemetry = Telemetry(
+                    self.telemetry.imports | event.imports, event.python_version or self.telemetry.python_version
+                )
+                continue
             sequence = self._events
             self._events += 1
             if isinstance(event, HistoryRow):
@@ -76,7 +82,7 @@ class RunRows:
 
     def _to_row(self, sequence: int, event: HistoryRow) -> Row:
         timestamp = event.values.get(TIMESTAMP)
-        if isinstance(timestamp, (int, float)) and timestamp > 0:
+        if isinstance(timestamp, (int, float)) and 0 < timestamp < END_OF_TIME_S:
             self.newest_timestamp = float(timestamp)
         metrics, data = convert(_without_media(event.values))
         self._last_values.update(metrics)

@@ -6,13 +6,13 @@ JSON, or typed (``x_history_value_encoding``, from 0.31). Records of other kinds
 
 import json
 import re
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, BinaryIO, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from .protobuf import Field, MessageError, read_fields, to_double, to_int, to_message, to_text, to_zigzag
 from .record_log import RecordLog
 
 # Fields of Record.
-_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT = 2, 3, 5, 17, 18
+_HISTORY, _SUMMARY, _CONFIG, _TELEMETRY, _RUN, _EXIT = 2, 3, 5, 11, 17, 18
 # Fields of an item of history, summary and config.
 _KEY, _NESTED_KEY, _VALUE_JSON = 1, 2, 16
 _NONE, _BOOLEAN, _INTEGER, _NUMBER, _TEXT, _JSON = 3, 4, 5, 6, 7, 8
@@ -70,7 +70,14 @@ class RunExit(NamedTuple):
     exit_code: int = 0
 
 
-Event = Union[RunStart, HistoryRow, SummaryChange, ConfigChange, RunExit]
+class Telemetry(NamedTuple):
+    """What wandb noted of the process: its own numbers for the libraries that were imported, and versions."""
+
+    imports: FrozenSet[int] = frozenset()
+    python_version: str = ""
+
+
+Event = Union[RunStart, HistoryRow, SummaryChange, ConfigChange, RunExit, Telemetry]
 
 
 class WandbFile:
@@ -104,6 +111,8 @@ def _to_event(record: bytes) -> Optional[Event]:
             return SummaryChange(*_to_change(to_message(value)))
         if number == _CONFIG:
             return ConfigChange(*_to_change(to_message(value)))
+        if number == _TELEMETRY:
+            return _to_telemetry(to_message(value))
         if number == _RUN:
             return _to_run(to_message(value))
         if number == _EXIT:
@@ -209,6 +218,18 @@ def _to_run(fields: List[Field]) -> RunStart:
         elif number == 4:
             found["config"] = _to_change(to_message(value))[0]
     return RunStart(tags=tuple(tags), **found)
+
+
+def _to_telemetry(fields: List[Field]) -> Telemetry:
+    imports: Set[int] = set()
+    python_version = ""
+    for number, value in fields:
+        if number in (1, 2):
+            # Each library is a field that is true: those seen at the start of the run, and at its end.
+            imports.update(library for library, is_there in to_message(value) if is_there)
+        elif number == 4:
+            python_version = to_text(value)
+    return Telemetry(frozenset(imports), python_version)
 
 
 def _to_seconds(fields: List[Field]) -> float:
