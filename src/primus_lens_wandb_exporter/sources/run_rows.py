@@ -3,7 +3,17 @@
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..records import END_OF_TIME_S, Number, convert
-from .wandb_file import TIMESTAMP, ConfigChange, HistoryRow, RunExit, RunStart, SummaryChange, Telemetry, WandbFile
+from .wandb_file import (
+    STEP,
+    TIMESTAMP,
+    ConfigChange,
+    HistoryRow,
+    RunExit,
+    RunStart,
+    SummaryChange,
+    Telemetry,
+    WandbFile,
+)
 
 # What wandb adds by itself to rows and summary.
 _WANDBS_OWN = frozenset(("_step", "_timestamp", "_runtime", "_wandb"))
@@ -28,6 +38,8 @@ class RunRows:
         self._file = WandbFile(file)
         self._events = 0
         self._summary: Dict[str, Any] = {}
+        # What rows that were not read yet change in it.
+        self._changes_ahead: List[SummaryChange] = []
         self._last_values: Dict[str, Number] = {}
         self.start = RunStart()
         self.telemetry = Telemetry()
@@ -62,7 +74,7 @@ class RunRows:
             if isinstance(event, HistoryRow):
                 yield self._to_row(sequence, event)
             elif isinstance(event, SummaryChange):
-                _apply(self._summary, event.values, event.removed)
+                self._take_change(event)
             elif isinstance(event, ConfigChange):
                 _apply(self.config, event.values, event.removed)
             elif isinstance(event, RunStart):
@@ -70,6 +82,7 @@ class RunRows:
                 self.config.update(event.config)
             elif isinstance(event, RunExit):
                 self.has_ended = True
+                self._apply_changes_ahead()
 
     def summary(self) -> Dict[str, Number]:
         """The scalars of the summary that are not simply the last ones of history."""
@@ -80,6 +93,19 @@ class RunRows:
         """Whether history has values of that name."""
         return name in self._last_values
 
+    def _take_change(self, change: SummaryChange) -> None:
+        """wandb writes what a row changes in the summary before the row, which a killed process leaves out."""
+        step = change.values.get(STEP)
+        if type(step) is int and (self.newest_step is None or step > self.newest_step):
+            self._changes_ahead.append(change)
+        else:
+            _apply(self._summary, change.values, change.removed)
+
+    def _apply_changes_ahead(self) -> None:
+        for change in self._changes_ahead:
+            _apply(self._summary, change.values, change.removed)
+        self._changes_ahead.clear()
+
     def _to_row(self, sequence: int, event: HistoryRow) -> Row:
         timestamp = event.values.get(TIMESTAMP)
         if isinstance(timestamp, (int, float)) and 0 < timestamp < END_OF_TIME_S:
@@ -88,6 +114,7 @@ class RunRows:
         self._last_values.update(metrics)
         if event.step is not None:
             self.newest_step = event.step
+            self._apply_changes_ahead()
         return Row(sequence, event.step, self.newest_timestamp or self.start.start_time, metrics, data)
 
 
