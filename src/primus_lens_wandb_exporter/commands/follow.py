@@ -3,6 +3,7 @@
 A round looks at names, sizes and times of files. Only what has changed, and whose writers have ended, is opened.
 """
 
+import os
 import signal
 import time
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
@@ -58,7 +59,9 @@ class Follower:
     def __init__(
         self, root: str, mirror_path: Optional[str], session: Session, log: FollowLog, trusts_owners: bool
     ) -> None:
-        self._roots = [root] + ([mirror_path] if mirror_path else [])
+        self._roots = [root]
+        if mirror_path and not _is_below(mirror_path, root):
+            self._roots.append(mirror_path)
         self._session = session
         self._syncing = Syncing(session)
         self._log = log
@@ -90,7 +93,8 @@ class Follower:
             files = OwnedFiles(root, any_owner=self._trusts_owners)
             found = find_sources(root)
             mirrors += [(path, files) for path in found.mirrors]
-            run_files += [(path, files) for path in found.wandb_files]
+            # Of a folder for mirrors nothing else is wanted.
+            run_files += [(path, files) for path in found.wandb_files if root == self._roots[0]]
             self._log.title(root)
             for failure in found.failures:
                 self._log.warning("%s" % failure)
@@ -116,3 +120,7 @@ class Follower:
         known = self._retries.get(path)
         after_s = min(known.after_s * 2, _LONGEST_RETRY_S) if known else _FIRST_RETRY_S
         self._retries[path] = _Retry(time.monotonic() + after_s, after_s)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return (os.path.realpath(path) + os.sep).startswith(os.path.join(os.path.realpath(folder), ""))

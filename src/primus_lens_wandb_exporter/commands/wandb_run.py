@@ -213,7 +213,8 @@ class WandbRun:
         is_seen = any(mirrored.introductions for mirrored in self._mirrored)
         if is_seen or not self._is_newest or not self.is_complete or self._has(_DETECTION):
             return None
-        return self._run
+        # A job that loads its data has a file before it has a mirror.
+        return self._run if self._rows.has_ended or self._rows.newest_step is not None else None
 
     def detection(self, run: Run) -> Request:
         start, telemetry = self._rows.start, self._rows.telemetry
