@@ -16,15 +16,15 @@ else:
 
 
 class Source(Protocol):
-    """``path`` is the file, ``ledger`` what stands beside it; ``left_to_the_job`` counts what was not touched."""
+    """``path`` is the file, ``ledger`` what stands beside it."""
 
     path: str
     ledger: Ledger
-    left_to_the_job: int
 
     @property
     def is_complete(self) -> bool:
-        """Whether `missing` told all; else there is more as soon as the file has rested for a while."""
+        """Whether `missing` told all that the file holds; else there is more when it has rested for a while, or its
+        job has ended. What a mirror's living writers left to themselves is theirs."""
 
     def missing(self) -> Iterator[MetricsRecord]:
         """What Lens lacks, with just the metrics to send. Each call reads the file anew, and counts anew."""

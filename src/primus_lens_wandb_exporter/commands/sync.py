@@ -91,9 +91,8 @@ def run(options: argparse.Namespace) -> int:
         print("primus-lens-wandb sync: error: " + wrong, file=sys.stderr)
         return 2
     if options.follow:
-        return follow(
-            options.path, options.mirror, Targets(options.base_url), options.workload_uid, options.trust_owner
-        )
+        mirror_path = _mirrors_elsewhere(options.mirror)
+        return follow(options.path, mirror_path, Targets(options.base_url), options.workload_uid, options.trust_owner)
     report = Report()
     root, found = find_at(options.path)
     if found.failures:
@@ -136,9 +135,14 @@ def find_groups(root: str, found: Found, mirror_path: Optional[str], trusts_owne
     files = OwnedFiles(root, any_owner=trusts_owners)
     mirrors = [look_at_mirror(files, path) for path in found.mirrors]
     run_files = [look_at_run_file(files, path) for path in found.wandb_files]
-    elsewhere = mirror_path or settings.read_settings().output_path
-    if run_files and elsewhere and os.path.isdir(elsewhere):
+    elsewhere = _mirrors_elsewhere(mirror_path)
+    if run_files and elsewhere:
         known = {os.path.realpath(mirror.path) for mirror in mirrors}
         others = mirrors_of(run_files, find_sources(elsewhere), elsewhere, trusts_owners)
         mirrors += [mirror for mirror in others if os.path.realpath(mirror.path) not in known]
     return make_groups(mirrors, run_files, trusts_owners)
+
+
+def _mirrors_elsewhere(named: Optional[str]) -> Optional[str]:
+    path = named or settings.read_settings().output_path
+    return path if path and os.path.isdir(path) else None

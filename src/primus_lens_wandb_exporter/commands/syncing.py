@@ -21,8 +21,8 @@ _MakeSource = Callable[[BinaryIO, OwnedFiles], Source]
 
 
 class Outcome(NamedTuple):
-    """What came of a file. It is ``whole`` when all that could be delivered was, and ``is_final`` when nothing was
-    left to a job either."""
+    """What came of a file. It is ``whole`` when all that could be delivered was, and ``is_final`` when waiting alone
+    brings no more of it."""
 
     whole: bool
     is_final: bool = True
@@ -79,7 +79,7 @@ class Syncing:
         report = self._report
         report.title(path)
         failures = report.failures
-        left = False
+        is_final = True
         try:
             with self._open(path, files) as (file, owned):
                 if owned.any_owner and os.fstat(file.fileno()).st_uid != owner:
@@ -90,7 +90,7 @@ class Syncing:
                     with contextlib.closing(ledger):
                         delivery = Delivery(self._session, source, ledger)
                         delivery.count() if self._session.is_dry_run else delivery.deliver()
-                        left = bool(source.left_to_the_job) or not source.is_complete
+                        is_final = source.is_complete
                         if delivery.gave_up:
                             return Outcome(whole=False, is_away=True)
         except BrokenPipeError:
@@ -107,7 +107,7 @@ class Syncing:
                 "this file ended in an internal error: %s: %s" % (type(error).__name__, error),
                 "please report it; what was delivered is noted, and other files do not suffer",
             )
-        return Outcome(whole=report.failures == failures, is_final=not left)
+        return Outcome(whole=report.failures == failures, is_final=is_final)
 
     def _note_delivered(self, run_file: RunFile, known: KnownRuns) -> None:
         """What cannot be read is said when its turn comes."""

@@ -80,7 +80,7 @@ class WandbRun:
 
     @property
     def is_complete(self) -> bool:
-        return self._rows.has_ended or self._is_silent
+        return not self.left_to_the_job and (self._rows.has_ended or self._is_silent)
 
     def missing(self) -> Iterator[MetricsRecord]:
         self._start_reading()

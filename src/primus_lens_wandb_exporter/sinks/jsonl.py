@@ -11,15 +11,16 @@ import errno
 import json
 import math
 import os
+import shlex
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional
 
-from .. import diagnostics
+from .. import diagnostics, fork_safety
 from ..identity import Place
 from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Record, Run
 from ..redaction import redact_value
-from .delivery_ledger import DeliveryLedger
+from .delivery_ledger import DeliveryLedger, path_of_ledger
 
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
@@ -48,8 +49,12 @@ class JsonlSink:
 
     name = "jsonl"
 
-    def __init__(self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger) -> None:
+    def __init__(
+        self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger, reports_to_lens: bool = False
+    ) -> None:
         self._files = files
+        self._reports_to_lens = reports_to_lens
+        self._searched: "set[str]" = set()
         self._ledger = ledger
         self._capacity_bytes = capacity_bytes
         self.delivered = 0
@@ -75,6 +80,7 @@ class JsonlSink:
             record_path = path_of(self._files.root, record.run.place)
             if record.run is not run:
                 run = record.run
+                self._say_what_others_left(record_path, run)
                 self._ledger.introduce(record_path, run)
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
                 self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
@@ -84,6 +90,33 @@ class JsonlSink:
             size += len(line)
         if lines:
             self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
+
+    def _say_what_others_left(self, path: str, run: Run) -> None:
+        """Once for each file, before this process stands in it."""
+        if path in self._searched:
+            return
+        self._searched.add(path)
+        if not (self._reports_to_lens and run.identity.is_known and os.path.lexists(path_of_ledger(path))):
+            return
+        try:
+            with fork_safety.importing():
+                from ..leftovers import count_leftovers
+            count = count_leftovers(self._files, path, run)
+        except OSError:
+            # Where these files cannot be opened, that is said when they are to be written.
+            return
+        except Exception as error:  # the lines matter more
+            diagnostics.report_failure("looking for what earlier runs left", error)
+            return
+        if count:
+            diagnostics.warn_once(
+                ("leftovers", path),
+                "%d earlier run(s) of this workload in %s left metrics that Lens may not have: "
+                "primus-lens-wandb sync %s",
+                count,
+                path,
+                shlex.quote(path),
+            )
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
         while self._unwritten:
