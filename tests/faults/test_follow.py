@@ -98,8 +98,7 @@ def test_leaves_a_living_job_alone_and_delivers_what_it_left_when_it_is_killed(
     time.sleep(2)
     by_the_job = len(faulty.requests)
     assert len(follower.lines) == 1
-    job.send_signal(signal.SIGKILL)
-    faulty_trainer.finish(job)
+    faulty_trainer.kill(job)
     faulty.behaviour = faults.forward
     wait_for(lambda: bool(lens.points(faulty_trainer.workload)))
     assert lens.scalars(faulty_trainer.workload) == {(step, "a"): float(step) for step in range(50)}

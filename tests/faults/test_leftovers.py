@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from pathlib import Path
 
@@ -48,8 +47,7 @@ def test_after_a_kill_the_next_job_says_it_once_and_after_a_sync_no_more(
     while not mirror.exists() or mirror.read_bytes().count(b"\n") < 21:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    faulty_trainer.finish(process)
+    faulty_trainer.kill(process)
     faulty.behaviour = faults.forward
 
     (line,) = our_lines(faulty_trainer.run(SCRIPT).stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -198,17 +197,9 @@ def killed(trainer: Trainer, faulty: FaultyLens, **variables: str) -> Training:
     while not mirror.exists() or mirror.stat().st_size < 300_000:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    training = trainer.finish(process)
+    training = trainer.kill(process)
     faulty.up()
     (path,) = trainer.directory.glob("wandb/*run-*/run-*.wandb")
-    deadline = time.monotonic() + 60
-    size = -1
-    # wandb's own service notices the end of the job, and writes what it has.
-    while path.stat().st_size != size:
-        assert time.monotonic() < deadline
-        size = path.stat().st_size
-        time.sleep(2)
     wandb_records.rest(path)
     return training
 
