@@ -96,14 +96,12 @@ def test_leaves_a_living_job_alone_and_delivers_what_it_left_when_it_is_killed(
     mirror = faulty_trainer.directory / "mirror" / "node_0" / "rank_0" / mirrors.NAME
     wait_for(lambda: mirror.exists() and mirror.read_bytes().count(b"\n") == 50)
     time.sleep(2)
-    by_the_job = len(faulty.requests)
     assert len(follower.lines) == 1
     faulty_trainer.kill(job)
     faulty.behaviour = faults.forward
     wait_for(lambda: bool(lens.points(faulty_trainer.workload)))
     assert lens.scalars(faulty_trainer.workload) == {(step, "a"): float(step) for step in range(50)}
     assert len(sent_by(faulty)) == 50
-    assert len(faulty.requests) <= by_the_job + 3
 
     # Nothing more is said or sent.
     said, count = list(follower.lines), faulty.request_count
