@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from primus_lens_wandb_exporter import cli
+from primus_lens_wandb_exporter.commands import delivery
 from primus_lens_wandb_exporter.commands import sync as sync_command
 
 from ..detection.contract import violations
@@ -536,3 +538,38 @@ def test_user_delivers_the_file_that_their_own_ledger_names_and_no_link(
     found = command_as_the_other_user("sync", str(mirror), PRIMUS_LENS_API_BASE_URL=lens.base_url)
     assert found.returncode == 0, found.stdout + found.stderr
     assert lens.scalars(trainer.workload) == {**mirrors.whole(), (5, "b"): 1.0}
+
+
+def test_file_whose_mirror_lens_refuses_is_delivered_all_the_same(
+    faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
+) -> None:
+    root = faulty_trainer.directory
+    path = wandb_records.write(root / "wandb", "r", row(0, a=0), row(7, b=1), ending())
+    mirror = mirrors.write(root / "out", faulty_trainer.workload)
+    ledger_of(mirror).write_bytes(lines(introduction(faulty_trainer.workload, wandb_file=str(path))))
+    faulty.behaviour = faults.refuse_if(
+        lambda body: any(metric["name"] == "a" for metric in body.get("metrics", [])), faults.forward, 400, "no"
+    )
+    found = sync(faulty_trainer, "out")
+    assert found.returncode == 1
+    assert lens.scalars(faulty_trainer.workload) == {(7, "b"): 1.0}
+
+
+def test_file_waits_while_lens_is_away_in_the_middle_of_its_mirror(
+    faulty: FaultyLens, tmp_path: Path, lens: Lens, workload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the mirror holds behind that place is not known: it would go twice."""
+    path = wandb_records.write(tmp_path / "wandb", "r", *(row(step, a=step) for step in range(3000)), ending())
+    mirror = mirrors.write(tmp_path / "out", workload, calls=3000)
+    ledger_of(mirror).write_bytes(lines(introduction(workload, wandb_file=str(path))))
+    monkeypatch.setattr(delivery, "PATIENCE_S", 0.2)
+    faulty.behaviour = faults.refuse_if(
+        lambda body: any(metric["step"] == 700 for metric in body.get("metrics", [])), faults.forward, 503, "away"
+    )
+    arguments = ["sync", "--base-url", faulty.base_url, str(tmp_path)]
+    assert cli.main(arguments) == 1
+    assert 0 < len(sent_by(faulty)) < 3000
+    faulty.behaviour = faults.forward
+    assert cli.main(arguments) == 0
+    assert len(sent_by(faulty)) == len(set(sent_by(faulty))) == 3000
+    assert lens.scalars(workload) == mirrors.whole(3000)

@@ -37,7 +37,14 @@ def follow(
     session = Session(log, targets, workload_uid, patience_s=0.0, is_ending=_is_ending)
     follower = Follower(root, mirror_path, session, log, trusts_owners)
     while not _is_ending():
-        wait_s = follower.round()
+        try:
+            wait_s = follower.round()
+        except BrokenPipeError:
+            # Nobody reads what we print.
+            raise
+        except Exception as error:
+            log.line("a round ended in an internal error, please report it: %s: %s" % (type(error).__name__, error))
+            wait_s = LONGEST_INTERVAL_S
         if signal.sigtimedwait(_ENDING, wait_s) is not None:
             break
     log.line("ended")
@@ -110,10 +117,10 @@ class Follower:
 
     def _sync(self, group: Group, due: Set[str]) -> None:
         for path, outcome in self._syncing.sync(group, due.__contains__).items():
-            if outcome.whole and outcome.is_final:
+            if outcome.is_whole and outcome.is_final:
                 self._retries.pop(path, None)
                 self._watch.settle(path)
-            elif not outcome.is_away:
+            elif not outcome.is_soon:
                 self._put_off(path)
 
     def _put_off(self, path: str) -> None:

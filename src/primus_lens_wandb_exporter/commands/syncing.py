@@ -21,13 +21,16 @@ _MakeSource = Callable[[BinaryIO, OwnedFiles], Source]
 
 
 class Outcome(NamedTuple):
-    """What came of a file. It is ``whole`` when all that could be delivered was, and ``is_final`` when waiting alone
-    brings no more of it."""
+    """What came of a file."""
 
-    whole: bool
+    # Whether all that could be delivered from it was.
+    is_whole: bool
+    # Whether waiting alone brings no more of it.
     is_final: bool = True
-    # Whether it was a server that did not answer.
-    is_away: bool = False
+    # Whether all that it holds is known now.
+    is_read: bool = True
+    # Whether it is worth another try soon: a server did not answer, or another command is at work on the file.
+    is_soon: bool = False
 
 
 class Syncing:
@@ -49,7 +52,7 @@ class Syncing:
         for mirror in group.mirrors:
             if run_files or select(mirror.path):
                 outcomes[mirror.path] = self._sync_mirror(mirror, known)
-        is_known = all(outcome.whole for outcome in outcomes.values())
+        is_known = all(outcome.is_read for outcome in outcomes.values())
         newer: Dict[str, StepsByName] = {}
         for file in run_files:
             if is_known:
@@ -58,7 +61,7 @@ class Syncing:
                 # What the mirror holds is not to be sent from here, and nobody knows all of it.
                 self._report.title(file.path)
                 self._report.waits("this file waits until the mirror of its run is delivered", "then run this again")
-                outcomes[file.path] = Outcome(whole=False, is_away=True)
+                outcomes[file.path] = Outcome(is_whole=False, is_soon=True)
         return outcomes
 
     def _sync_mirror(self, mirror: MirrorFile, known: KnownRuns) -> Outcome:
@@ -79,20 +82,18 @@ class Syncing:
         report = self._report
         report.title(path)
         failures = report.failures
-        is_final = True
         try:
-            with self._open(path, files) as (file, owned):
-                if owned.any_owner and os.fstat(file.fileno()).st_uid != owner:
-                    raise RefusedError(path, "has just changed its owner")
-                if self._lock(file):
-                    source = make_source(file, owned)
-                    ledger = DeliveryLedger("", owned)
-                    with contextlib.closing(ledger):
-                        delivery = Delivery(self._session, source, ledger)
-                        delivery.count() if self._session.is_dry_run else delivery.deliver()
-                        is_final = source.is_complete
-                        if delivery.gave_up:
-                            return Outcome(whole=False, is_away=True)
+            with self._open(path, files, owner) as (file, owned):
+                if not self._lock(file):
+                    return Outcome(is_whole=False, is_read=False, is_soon=True)
+                source = make_source(file, owned)
+                ledger = DeliveryLedger("", owned)
+                with contextlib.closing(ledger):
+                    delivery = Delivery(self._session, source, ledger)
+                    delivery.count() if self._session.is_dry_run else delivery.deliver()
+                if delivery.gave_up:
+                    return Outcome(is_whole=False, is_read=False, is_soon=True)
+                return Outcome(is_whole=report.failures == failures, is_final=source.is_complete)
         except BrokenPipeError:
             # Nobody reads what we print.
             raise
@@ -107,21 +108,27 @@ class Syncing:
                 "this file ended in an internal error: %s: %s" % (type(error).__name__, error),
                 "please report it; what was delivered is noted, and other files do not suffer",
             )
-        return Outcome(whole=report.failures == failures, is_final=is_final)
+        return Outcome(is_whole=False, is_read=False)
 
     def _note_delivered(self, run_file: RunFile, known: KnownRuns) -> None:
         """What cannot be read is said when its turn comes."""
-        with contextlib.suppress(OSError, ValueError), self._open(run_file.path, run_file.files) as (file, owned):
+        with contextlib.suppress(OSError, ValueError), self._open(run_file.path, run_file.files, run_file.owner) as (
+            file,
+            owned,
+        ):
             source = WandbRun(run_file.path, file, owned, known)
             if source.ledger.has_acknowledged((writer_of(run_file.path), run_file.run_id)):
                 source.note_delivered()
 
     @contextlib.contextmanager
-    def _open(self, path: str, files: OwnedFiles) -> "Iterator[Tuple[BinaryIO, OwnedFiles]]":
+    def _open(self, path: str, files: OwnedFiles, owner: int) -> "Iterator[Tuple[BinaryIO, OwnedFiles]]":
         """The file, and the files that may stand beside it."""
         with os.fdopen(_open_for_lock(files, path), "rb") as file:
             if files.any_owner:
                 found = os.fstat(file.fileno())
+                if found.st_uid != owner:
+                    # It was put together with the files of that user.
+                    raise RefusedError(path, "has just changed its owner")
                 files = files._replace(new_owner=(found.st_uid, found.st_gid))
             yield file, files
 
