@@ -154,6 +154,7 @@ def test_an_outage_is_two_lines_and_ends_with_everything_delivered(
     # One request a round, whatever waits.
     assert follower.said("does not take anything") == 1
     assert len(follower.lines) == 2
+    assert len({body["workload_uid"] for _, body in faulty.requests}) == 1
     faulty.behaviour = faults.forward
     wait_for(lambda: follower.said("3 metrics delivered") == 5)
     wait_for(lambda: follower.said("Lens answers again") == 1)

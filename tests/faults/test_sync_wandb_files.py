@@ -573,3 +573,12 @@ def test_file_waits_while_lens_is_away_in_the_middle_of_its_mirror(
     assert cli.main(arguments) == 0
     assert len(sent_by(faulty)) == len(set(sent_by(faulty))) == 3000
     assert lens.scalars(workload) == mirrors.whole(3000)
+
+
+def test_run_that_has_only_begun_is_not_reported_yet(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+    """A job with the exporter that loads its data has a file, and no mirror before its first log call."""
+    wandb_records.write(faulty_trainer.directory / "wandb", "r1", telemetry(1))
+    found = sync(faulty_trainer, "wandb")
+    assert found.returncode == 0
+    assert "nothing was missing" in found.stdout
+    assert faulty.request_count == 0
