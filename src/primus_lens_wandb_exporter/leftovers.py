@@ -10,7 +10,7 @@ from typing import Set
 
 from .commands.json_lines import read_objects
 from .commands.ledger import Ledger, WriterKey
-from .commands.writer_lock import look_at_lock
+from .commands.writer_lock import WriterLock
 from .identity import Identity
 from .owned_files import OwnedFiles
 from .records import Run, convert
@@ -21,9 +21,11 @@ _LEDGER_BYTES = 256 * 1024
 _MIRROR_BYTES = 64 * 1024
 
 
-def count_leftovers(files: OwnedFiles, mirror_path: str, run: Run) -> int:
-    """How many runs of the run's workload have ended and may have left something; raises OSError."""
-    lock = look_at_lock(files, mirror_path)
+def count_leftovers(files: OwnedFiles, mirror_path: str, run: Run, lock: WriterLock) -> int:
+    """How many runs of the run's workload have ended and may have left something; raises OSError.
+
+    ``lock`` is what was seen before this process took its own.
+    """
     ledger = Ledger(io.BytesIO(_ends_of(files, path_of_ledger(mirror_path), _LEDGER_BYTES, _LEDGER_BYTES)))
     left: Set[str] = set()
     for line in read_objects(io.BytesIO(_ends_of(files, mirror_path, 0, _MIRROR_BYTES))):

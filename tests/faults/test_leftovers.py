@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from primus_lens_wandb_exporter import leftovers
+from primus_lens_wandb_exporter.commands.writer_lock import WriterLock
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.leftovers import count_leftovers
 from primus_lens_wandb_exporter.owned_files import OwnedFiles
@@ -89,7 +90,7 @@ def test_only_what_lens_should_have_of_this_workload_counts(
     mirror = tmp_path / mirrors.NAME
     mirror.write_bytes(lines(line, 5, None) + b"torn")
     ledger_of(mirror).write_bytes(lines(*ledger_lines))
-    assert count_leftovers(OwnedFiles(str(tmp_path)), str(mirror), RUN) == expected
+    assert count_leftovers(OwnedFiles(str(tmp_path)), str(mirror), RUN, WriterLock(is_held=False)) == expected
 
 
 def test_files_of_terabytes_cost_no_more_than_their_ends(tmp_path: Path) -> None:
@@ -100,6 +101,6 @@ def test_files_of_terabytes_cost_no_more_than_their_ends(tmp_path: Path) -> None
             opened.seek(2**42)
             opened.write(b"\n" + content)
     began = time.monotonic()
-    assert count_leftovers(OwnedFiles(str(tmp_path)), str(mirror), RUN) == 1
+    assert count_leftovers(OwnedFiles(str(tmp_path)), str(mirror), RUN, WriterLock(is_held=False)) == 1
     assert time.monotonic() - began < 10
     assert leftovers._LEDGER_BYTES < 2**20

@@ -13,7 +13,7 @@ import math
 import os
 import shlex
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import diagnostics, fork_safety
 from ..identity import Place
@@ -21,6 +21,9 @@ from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stal
 from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Record, Run
 from ..redaction import redact_value
 from .delivery_ledger import DeliveryLedger, path_of_ledger
+
+if TYPE_CHECKING:
+    from ..commands.writer_lock import WriterLock
 
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
@@ -54,7 +57,9 @@ class JsonlSink:
     ) -> None:
         self._files = files
         self._reports_to_lens = reports_to_lens
-        self._searched: "set[str]" = set()
+        self._looked_at: "set[str]" = set()
+        # Files in which others stand, with what was seen of their lock.
+        self._others: "Dict[str, Tuple[Run, WriterLock]]" = {}
         self._ledger = ledger
         self._capacity_bytes = capacity_bytes
         self.delivered = 0
@@ -80,7 +85,7 @@ class JsonlSink:
             record_path = path_of(self._files.root, record.run.place)
             if record.run is not run:
                 run = record.run
-                self._say_what_others_left(record_path, run)
+                self._look_at_others(record_path, run)
                 self._ledger.introduce(record_path, run)
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
                 self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
@@ -91,19 +96,29 @@ class JsonlSink:
         if lines:
             self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
 
-    def _say_what_others_left(self, path: str, run: Run) -> None:
-        """Once for each file, before this process stands in it."""
-        if path in self._searched:
+    def _look_at_others(self, path: str, run: Run) -> None:
+        """Once for each file, before this process stands in its ledger: whether somebody else who does lives."""
+        if path in self._looked_at:
             return
-        self._searched.add(path)
+        self._looked_at.add(path)
         if not (self._reports_to_lens and run.identity.is_known and os.path.lexists(path_of_ledger(path))):
             return
         try:
             with fork_safety.importing():
+                from ..commands.writer_lock import look_at_lock
+            self._others[path] = run, look_at_lock(self._files, path)
+        except Exception as error:  # the lines matter more
+            diagnostics.report_failure("looking for earlier runs", error)
+
+    def _say_what_others_left(self) -> None:
+        """After the first lines are written: nobody waits for this."""
+        path, (run, lock) = self._others.popitem()
+        try:
+            with fork_safety.importing():
                 from ..leftovers import count_leftovers
-            count = count_leftovers(self._files, path, run)
+            count = count_leftovers(self._files, path, run, lock)
         except OSError:
-            # Where these files cannot be opened, that is said when they are to be written.
+            # Where these files cannot be opened, that is said when they are written.
             return
         except Exception as error:  # the lines matter more
             diagnostics.report_failure("looking for what earlier runs left", error)
@@ -142,6 +157,8 @@ class JsonlSink:
             else:
                 self.delivered += chunk.calls
             self._unwritten.popleft()
+        while self._others:
+            self._say_what_others_left()
         return None
 
     def _write(self, chunk: _Chunk) -> None:
@@ -188,6 +205,7 @@ class JsonlSink:
     def reset_after_fork(self) -> None:
         # The descriptors stay usable: appends of parent and child do not mix.
         self._unwritten.clear()
+        self._others.clear()
         self.delivered = self.rejected = self.dropped = 0
 
 
