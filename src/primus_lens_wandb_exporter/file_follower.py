@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, Set
 from . import diagnostics
 from .records import SUMMARY, MetricsRecord, Number, Run
 from .sources.record_log import NotARecordLogError
-from .sources.run_rows import Row, RunRows
+from .sources.run_rows import SUMMARY_SEQUENCE, Row, RunRows
 from .step_set import StepSet
 
 _INTERVAL_S = 3.0
@@ -153,8 +153,6 @@ class FollowedRun:
         return until is None or time.monotonic() <= until
 
     def _deliver(self, row: Row) -> None:
-        if row.step is None:
-            return
         if self._delivered_from is not None and row.step >= self._delivered_from:
             metrics, data = row.metrics, row.data
         elif row.sequence < self._first_new_row:
@@ -175,7 +173,8 @@ class FollowedRun:
         if metrics:
             step = rows.newest_step or 0 if step is None else step
             timestamp = rows.newest_timestamp or time.time()
-            self._export(MetricsRecord(self.run, rows.next_sequence, step, timestamp, metrics, metrics, SUMMARY))
+            sequence = SUMMARY_SEQUENCE + rows.next_sequence
+            self._export(MetricsRecord(self.run, sequence, step, timestamp, metrics, metrics, SUMMARY))
             self.has_delivered = True
 
     def _close(self) -> None:

@@ -18,6 +18,8 @@ RESERVED_NAMES = frozenset(
 
 # Go's float64, the server's type for values.
 _LARGEST_FLOAT = 1.7976931348623157e308
+# The year 10000: Lens cannot write a later time.
+END_OF_TIME_S = 253402300800
 MAXIMUM_TEXT_LENGTH = 1000
 _MAXIMUM_DEPTH = 32
 _LONGEST_INT = 1024

@@ -77,7 +77,7 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
         output_path = settings.output_path
         files = OwnedFiles(output_path)
         ledger = DeliveryLedger(settings.base_url, files)
-        sinks.append(JsonlSink(files, capacity, ledger))
+        sinks.append(JsonlSink(files, capacity, ledger, settings.api_reporting))
 
         def acknowledge(run: Run, sequences: List[int]) -> None:
             ledger.acknowledge(path_of(output_path, run.place), run, sequences)

@@ -20,3 +20,7 @@ class StepSet:
 
     def __contains__(self, step: int) -> bool:
         return bool(self._bits.get(step >> _BITS, 0) >> (step & _MASK) & 1)
+
+    def update(self, other: "StepSet") -> None:
+        for block, bits in other._bits.items():
+            self._bits[block] = self._bits.get(block, 0) | bits

@@ -281,7 +281,7 @@ def test_even_an_error_of_our_own_ends_one_mirror_only(
     real = delivery.Delivery.deliver
 
     def deliver(self: delivery.Delivery) -> None:
-        if "/2/" in self._mirror.path:
+        if "/2/" in self._source.path:
             raise ZeroDivisionError("surprise")
         real(self)
 

@@ -10,6 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from .wandb_file import History, read_history
 
 # What a developer's shell may hold and a test must not depend on.
@@ -115,6 +117,16 @@ class Trainer:
             stdout, stderr = process.communicate()
             raise AssertionError(f"the training did not end within {timeout} s\n{stdout}\n{stderr}") from None
         return Training(self.directory, process.returncode, stdout, stderr)
+
+    def kill(self, process: subprocess.Popen[str]) -> Training:
+        """Kills the job, and wandb's own processes when they have not noticed by themselves: some versions never do."""
+        helpers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait(timeout=60)
+        _, left = psutil.wait_procs(helpers, timeout=10)
+        for helper in left:
+            helper.kill()
+        return self.finish(process)
 
     def run(
         self, script: str, *, timeout: float = 120, python_args: tuple[str, ...] = (), **variables: str

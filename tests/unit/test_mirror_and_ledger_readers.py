@@ -8,6 +8,7 @@ import math
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -22,6 +23,7 @@ from primus_lens_wandb_exporter.commands import mirror as mirror_reader
 from primus_lens_wandb_exporter.commands.json_lines import read_objects
 from primus_lens_wandb_exporter.commands.ledger import Ledger
 from primus_lens_wandb_exporter.commands.mirror import Mirror
+from primus_lens_wandb_exporter.commands.writer_lock import WriterLock
 from primus_lens_wandb_exporter.owned_files import OwnedFiles
 from primus_lens_wandb_exporter.sinks.delivery_ledger import merge_ranges
 from primus_lens_wandb_exporter.sinks.lens_batches import StepBatcher
@@ -217,9 +219,9 @@ def test_no_odd_process_id_is_ever_asked_about(pid: object, tmp_path: Path, monk
     """-1 would be every process of the user, 0 those of our own group."""
     asked = []
     monkeypatch.setattr(os, "kill", lambda number, number_of_signal: asked.append((number, number_of_signal)))
-    monkeypatch.setattr(mirror_reader, "is_being_written", lambda files, path: True)
+    monkeypatch.setattr(mirror_reader, "look_at_lock", lambda files, path: WriterLock(is_held=True))
     path = mirrors.write(tmp_path, "workload")
-    host = mirror_reader.socket.gethostname()
+    host = socket.gethostname()
     ledger_of(path).write_bytes(lines(introduction("workload", host=host, pid=pid)))
     with path.open("rb") as file:
         assert len(list(Mirror(str(path), file, OwnedFiles(str(tmp_path))).missing())) == 3
@@ -227,9 +229,9 @@ def test_no_odd_process_id_is_ever_asked_about(pid: object, tmp_path: Path, monk
 
 
 def test_a_process_that_lives_is_found_by_asking_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror_reader, "is_being_written", lambda files, path: True)
+    monkeypatch.setattr(mirror_reader, "look_at_lock", lambda files, path: WriterLock(is_held=True))
     path = mirrors.write(tmp_path, "workload")
-    host = mirror_reader.socket.gethostname()
+    host = socket.gethostname()
     ledger_of(path).write_bytes(lines(introduction("workload", host=host, pid=os.getpid())))
     received = []
     before = signal.signal(signal.SIGTERM, lambda *_: received.append(1))

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-import struct
-import zlib
 from pathlib import Path
-from typing import Any, Iterable
 
 import pytest
 from hypothesis import given
@@ -18,52 +14,7 @@ from primus_lens_wandb_exporter.sources.record_log import NotARecordLogError, Re
 from primus_lens_wandb_exporter.sources.wandb_file import Event, HistoryRow, RunExit, RunStart, SummaryChange, WandbFile
 
 from ..support.training import Trainer
-
-HEADER = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
-BLOCK = 32768
-
-
-def frame(records: Iterable[bytes]) -> bytes:
-    """What wandb writes: records in chunks that cross no block."""
-    written = bytearray(HEADER)
-    for record in records:
-        begun = False
-        while True:
-            room = BLOCK - len(written) % BLOCK
-            if room < 7:
-                written += bytes(room)
-                room = BLOCK
-            part, record = record[: room - 7], record[room - 7 :]
-            kind = (3 if record else 4) if begun else (2 if record else 1)
-            checksum = zlib.crc32(part, zlib.crc32(bytes((kind,))))
-            written += struct.pack("<IHB", checksum, len(part), kind) + part
-            begun = True
-            if not record:
-                break
-    return bytes(written)
-
-
-def varint(number: int) -> bytes:
-    number &= 2**64 - 1
-    encoded = bytearray()
-    while number >= 0x80:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])
-
-
-def field(number: int, value: int | bytes | str | float) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    if isinstance(value, float):
-        return varint(number << 3 | 1) + struct.pack("<d", value)
-    raw = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(raw)) + raw
-
-
-def history(step: int, **values: Any) -> bytes:
-    items = b"".join(field(1, field(1, name) + field(16, json.dumps(value))) for name, value in values.items())
-    return field(2, items + field(2, field(1, step) if step else b""))
+from ..support.wandb_records import BLOCK, HEADER, field, frame, history
 
 
 def read(raw: bytes) -> list[Event]:

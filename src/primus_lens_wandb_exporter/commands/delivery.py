@@ -1,18 +1,19 @@
-"""Delivers what one mirror lacks, and says what came of it."""
+"""Delivers what one file holds and Lens lacks, and says what came of it."""
 
 import shlex
 import sys
 import time
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from .. import settings
-from ..records import MetricsRecord, Run
+from ..records import SUMMARY, MetricsRecord, Run
 from ..sinks.delivery_ledger import DeliveryLedger
 from ..sinks.lens_api import backoff_s
 from ..sinks.lens_batches import Request, StepBatcher
 from ..sinks.lens_client import Answer, LensClient
-from .mirror import Mirror
+from .progress import Progress
 from .report import Report, redact_addresses
+from .source import Source
 from .targets import Target, Targets
 
 # How long a server may refuse or be away before the command gives up.
@@ -25,78 +26,132 @@ _MOST_FAILURES_WITHOUT_HOPE = 2
 _MOST_SET_ASIDE = 20
 # Of more addresses in one file than this the rest is not listed.
 _MOST_ADDRESSES = 5
+_MOST_RUNS = 50
+
+
+class Session(NamedTuple):
+    """What all deliveries of one command share. ``patience_s`` is how long a server may refuse or be away before a
+    file gives up; without any, a server that was away for one file is not asked for the next."""
+
+    report: Report
+    targets: Targets
+    workload_uid: Optional[str] = None
+    is_dry_run: bool = False
+    patience_s: Optional[float] = None
+    # Whether somebody has asked the command to end: then nothing more is sent.
+    is_ending: Callable[[], bool] = lambda: False
+
+
+class _Count:
+    """What one run lacks, or what of it was delivered."""
+
+    __slots__ = ("metrics", "rows", "summary")
+
+    def __init__(self) -> None:
+        self.metrics = self.rows = self.summary = 0
+
+    def add(self, record: MetricsRecord) -> None:
+        self.metrics += len(record.metrics)
+        if record.kind == SUMMARY:
+            self.summary += len(record.metrics)
+        else:
+            self.rows += 1
+
+    def __str__(self) -> str:
+        summary = ", %d of them its summary" % self.summary if self.summary else ""
+        return "%s metrics of %s rows%s" % (format(self.metrics, ","), format(self.rows, ","), summary)
 
 
 class Delivery:
-    """Sends what one mirror lacks."""
+    """Sends what one file holds and Lens lacks."""
 
-    def __init__(
-        self, report: Report, mirror: Mirror, ledger: DeliveryLedger, targets: Targets, workload_uid: Optional[str]
-    ) -> None:
-        self._report = report
-        self._mirror = mirror
+    def __init__(self, session: Session, source: Source, ledger: DeliveryLedger) -> None:
+        self._session = session
+        self._report = session.report
+        self._source = source
         self._ledger = ledger
-        self._targets = targets
-        self._workload_uid = workload_uid
+        self._targets = session.targets
         self._batcher = StepBatcher(settings.DEFAULT_BATCH_SIZE, settings.DEFAULT_FLUSH_INTERVAL_S)
         # Looking at the batches costs time for each run: worth it when another request may be full.
         self._look_at = settings.DEFAULT_BATCH_SIZE
         self._target_of_run: Dict[Run, Target] = {}
         self._announced: List[Target] = []
+        self._counts: Dict[str, _Count] = {}
+        self._delivered_of_run: Dict[str, int] = {}
         self._delivered = 0
         self._refused = 0
         self._without_identity = 0
         self._not_noted = 0
         self._why_not_noted = ""
         self._set_aside: List[Request] = []
-        self._gave_up = False
+        self.gave_up = False
 
     def count(self) -> None:
         """Tells what is missing, and sends nothing."""
-        total = self._count_missing()
+        for record in self._source.missing():
+            self._target_of(record.run)
+            self._count(record)
+        self._source.announce(self._report, self._session.workload_uid)
         self._announce_where_nothing_was_missing()
+        total = sum(count.metrics for count in self._counts.values())
         self._report.good("%d metrics are missing in Lens; nothing was sent (--dry-run)" % total)
+        self._say_counts()
         self._say_what_was_passed_over()
 
     def deliver(self) -> None:
-        progress = _Progress(self._count_missing() if sys.stderr.isatty() else 0)
-        for record in self._mirror.missing():
-            if self._gave_up:
+        progress = Progress(self._source)
+        run: Optional[Run] = None
+        for record in self._source.missing():
+            if self.gave_up:
                 break
-            self._add(record)
+            if run is None:
+                self._source.announce(self._report, self._session.workload_uid)
+            run = self._add(record)
             if self._batcher.pending_metrics >= self._look_at:
-                self._send(self._batcher.take_due(0.0, urgent=False), progress)
+                self._send(self._batcher.take_due(0.0, urgent=False))
                 self._look_at = self._batcher.pending_metrics + settings.DEFAULT_BATCH_SIZE
-        self._send(self._batcher.take_due(0.0, urgent=True), progress)
-        self._send_what_was_set_aside(progress)
-        progress.end()
+                progress.show(self._delivered)
+        self._send(self._batcher.take_due(0.0, urgent=True))
+        self._send_what_was_set_aside()
+        progress.end(self._delivered)
+        self._tell_of_run()
         self._announce_where_nothing_was_missing()
         self._say_what_was_delivered()
         self._say_what_was_passed_over()
 
-    def _count_missing(self) -> int:
-        count = 0
-        for record in self._mirror.missing():
-            self._target_of(record.run)
-            count += len(record.metrics)
-        return count
+    def _count(self, record: MetricsRecord) -> None:
+        self._counts.setdefault(record.run.run_id, _Count()).add(record)
 
-    def _add(self, record: MetricsRecord) -> None:
-        run = record.run
-        if self._workload_uid:
-            run = run._replace(identity=run.identity._replace(workload_uid=self._workload_uid))
+    def _add(self, record: MetricsRecord) -> Run:
+        run = self._with_workload(record.run)
         if not run.identity.is_known:
             self._without_identity += len(record.metrics)
-            return
+            return run
         self._target_of(run)
+        self._count(record)
         self._batcher.add(record._replace(run=run), 0.0)
+        return run
+
+    def _with_workload(self, run: Run) -> Run:
+        if not self._session.workload_uid:
+            return run
+        return run._replace(identity=run.identity._replace(workload_uid=self._session.workload_uid))
+
+    def _tell_of_run(self) -> None:
+        """Also of a run that has no metrics."""
+        if self.gave_up:
+            return
+        run = self._source.untold_run()
+        if run is not None:
+            request = self._source.detection(self._with_workload(run))
+            self._target_of(request.run)
+            self._send([request])
 
     def _target_of(self, run: Run) -> Target:
         """Where the metrics of a run go; an address is announced before anything goes there."""
         target = self._target_of_run.get(run)
         if target is None:
-            introduction = self._mirror.ledger.introductions.get((run.writer, run.run_id))
-            target = self._target_of_run[run] = self._targets.choose(introduction.base_url if introduction else "")
+            target = self._target_of_run[run] = self._targets.choose(self._source.address_of(run))
             self._announce(target)
         return target
 
@@ -117,53 +172,64 @@ class Delivery:
     def _announce_where_nothing_was_missing(self) -> None:
         if self._announced:
             return
-        addresses = dict.fromkeys(who.base_url for who in self._mirror.ledger.introductions.values())
+        addresses = dict.fromkeys(self._source.addresses())
         for address in list(addresses)[:_MOST_ADDRESSES] or [""]:
             self._announce(self._targets.choose(address))
 
-    def _send(self, requests: List[Request], progress: "_Progress") -> None:
+    def _send(self, requests: List[Request]) -> None:
         for request in requests:
-            if self._gave_up:
+            if self.gave_up or self._session.is_ending():
+                self.gave_up = True
                 return
             target = self._target_of(request.run)
-            patience_s = 0.0 if target in self._targets.given_up else PATIENCE_S
+            patience_s = PATIENCE_S if self._session.patience_s is None else self._session.patience_s
+            if target in self._targets.given_up:
+                if not patience_s:
+                    self.gave_up = True
+                    return
+                patience_s = 0.0
             answer = _post_patiently(self._targets.client(target), request, patience_s)
             if answer.delivered:
                 self._targets.given_up.discard(target)
-                self._note_delivery(request, progress)
+                self._note_delivery(request)
             elif answer.failed_on_request and len(self._set_aside) < _MOST_SET_ASIDE:
                 # It may be this request alone on which the server fails: those behind it come first.
                 self._set_aside.append(request)
             else:
-                self._gave_up = answer.retry
+                self.gave_up = answer.retry
                 if answer.retry:
                     self._targets.given_up.add(target)
                 self._note_refusal(request, answer)
 
-    def _send_what_was_set_aside(self, progress: "_Progress") -> None:
+    def _send_what_was_set_aside(self) -> None:
         for request in self._set_aside:
             answer = self._targets.client(self._target_of(request.run)).post(request.path, request.body)
             if answer.delivered:
-                self._note_delivery(request, progress)
+                self._note_delivery(request)
             else:
                 self._note_refusal(request, answer)
 
-    def _note_delivery(self, request: Request, progress: "_Progress") -> None:
+    def _note_delivery(self, request: Request) -> None:
         request.is_delivered = True
         if all(part.is_delivered for part in request.earlier_parts):
             try:
-                self._ledger.note(self._mirror.path, request.run, request.sequences)
+                self._source.note(self._ledger, request)
             except OSError as error:
                 self._not_noted += request.metric_count
                 self._why_not_noted = str(error)
+        run_id = request.run.run_id
+        self._delivered_of_run[run_id] = self._delivered_of_run.get(run_id, 0) + request.metric_count
         self._delivered += request.metric_count
-        progress.advance(request.metric_count)
 
     def _note_refusal(self, request: Request, answer: Answer) -> None:
         self._refused += request.metric_count
-        self._report.bad(
-            "%d metrics of run %s: %s" % (request.metric_count, request.run.run_id, answer.reason),
-            "look at %s, then run this again" % redact_addresses(self._target_of(request.run).address),
+        what = "%d metrics" % request.metric_count if request.metric_count else "what is known"
+        address = redact_addresses(self._target_of(request.run).address)
+        self._report.refused(
+            address,
+            "%s of run %s: %s" % (what, request.run.run_id, answer.reason),
+            "look at %s, then run this again" % address,
+            is_away=answer.retry,
         )
 
     def _say_what_was_delivered(self) -> None:
@@ -173,35 +239,35 @@ class Delivery:
                 "name the workload with --workload-uid",
             )
         if self._batcher.rejected:
-            self._report.warning("%d metrics cannot be stored by Lens and stay in the mirror" % self._batcher.rejected)
+            self._report.warning("%d metrics cannot be stored by Lens and stay in the file" % self._batcher.rejected)
         if self._delivered:
-            self._report.good("%d metrics delivered" % self._delivered)
+            self._report.event("%d metrics delivered" % self._delivered)
+            self._say_counts()
         if self._not_noted:
             self._report.warning(
                 "%d of them could not be noted as delivered: %s" % (self._not_noted, self._why_not_noted),
                 "a later sync of this file sends them again, unless the folder of the file can be written now",
             )
-        if not (self._delivered or self._refused or self._without_identity):
+        if not (self._delivered or self._refused or self._without_identity or self.gave_up):
             self._report.good("nothing was missing")
 
+    def _say_counts(self) -> None:
+        for run_id, count in list(self._counts.items())[:_MOST_RUNS]:
+            delivered = self._delivered_of_run.get(run_id, 0)
+            is_part = not self._session.is_dry_run and delivered < count.metrics
+            self._report.note("run %s: %s%s" % (run_id, "%d of " % delivered if is_part else "", count))
+        if len(self._counts) > _MOST_RUNS:
+            self._report.note("and %d more runs" % (len(self._counts) - _MOST_RUNS))
+
     def _say_what_was_passed_over(self) -> None:
-        if self._mirror.torn_lines:
-            self._report.warning(
-                "%d torn or unreadable line(s) skipped: a killed process or a full disk left them"
-                % self._mirror.torn_lines
-            )
-        ledger = self._mirror.ledger
+        self._source.say_passed_over(self._report)
+        ledger = self._source.ledger
         if ledger.unreadable_lines:
             self._report.warning("%d unreadable line(s) of the file's .delivery skipped" % ledger.unreadable_lines)
         if ledger.malformed_addresses:
             self._report.warning(
                 "%d line(s) of the file's .delivery name no valid address, the first %.100r; that counts as no address"
                 % (len(ledger.malformed_addresses), redact_addresses(ledger.malformed_addresses[0]))
-            )
-        if self._mirror.left_to_the_job:
-            self._report.warning(
-                "the job still runs and delivers by itself: %d call(s) are left to it" % self._mirror.left_to_the_job,
-                "run this again when the job has ended",
             )
 
 
@@ -220,24 +286,3 @@ def _post_patiently(client: LensClient, request: Request, patience_s: float) -> 
             return answer
         time.sleep(delay)
         attempts += 1
-
-
-class _Progress:
-    """A bar on the terminal; nothing elsewhere."""
-
-    WIDTH = 40
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        if self._total:
-            filled = self.WIDTH * self._done // self._total
-            bar = "#" * filled + "." * (self.WIDTH - filled)
-            print("\r  [%s] %d of %d metrics" % (bar, self._done, self._total), end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._total and self._done:
-            print(file=sys.stderr)

@@ -1,19 +1,16 @@
 """Reads files of JSON lines that may hold anything: what is no object by our rules is passed over, and counted."""
 
-import errno
 import json
-import os
 from typing import Any, BinaryIO, Dict, Iterator, Optional
 
 from ..identity import MAXIMUM_ID_LENGTH
+from ..sparse_files import leave_hole
 
 # A log call of 100,000 metrics is a line of some 6 MB. Longer lines are passed over without being held in memory.
 LONGEST_LINE = 16 * 1024 * 1024
 _PIECE = 64 * 1024
 # The mirror holds integers of up to 1024 bits; older Pythons need seconds for what is much longer.
 _MOST_DIGITS = 400
-# Without it nothing is left out.
-_SEEK_DATA = getattr(os, "SEEK_DATA", os.SEEK_SET)
 _LARGEST_COUNT = 2**63 - 1
 
 
@@ -26,21 +23,11 @@ def read_objects(file: BinaryIO) -> "Iterator[Optional[Dict[str, Any]]]":
         if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
             while raw and not raw.endswith(b"\n"):
                 if not raw.strip(b"\0"):
-                    _leave_hole(file)
+                    leave_hole(file)
                 raw = file.readline(_PIECE)
             yield None
         elif raw.strip():
             yield _parse(raw)
-
-
-def _leave_hole(file: BinaryIO) -> None:
-    """Moves to where a sparse file goes on: one of terabytes takes no room, and would be read for hours."""
-    position = file.tell()
-    try:
-        file.seek(os.lseek(file.fileno(), position, _SEEK_DATA))
-    except OSError as error:
-        # No file, or a file system that does not tell.
-        file.seek(0, os.SEEK_END) if error.errno == errno.ENXIO else file.seek(position)
 
 
 def _parse(raw: bytes) -> "Optional[Dict[str, Any]]":

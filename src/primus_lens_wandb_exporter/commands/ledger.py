@@ -47,6 +47,10 @@ class Ledger:
         index = bisect.bisect_right(ranges, [sequence, float("inf")]) - 1
         return index >= 0 and ranges[index][0] <= sequence <= ranges[index][1]
 
+    def has_acknowledged(self, key: WriterKey) -> bool:
+        """Whether Lens has acknowledged anything of a writer."""
+        return key in self._ranges
+
     def _take(self, line: Dict[str, Any]) -> bool:
         """Takes over what a line says, wholly or not at all."""
         key: Any = (line.get("writer"), line.get("run_id"))

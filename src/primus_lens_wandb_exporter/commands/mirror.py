@@ -1,84 +1,51 @@
 """Reads a mirror: which of the logged metrics has Lens not acknowledged?"""
 
-import fcntl
 import os
-import socket
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Optional
 
 from ..identity import Identity, Place
 from ..owned_files import OwnedFiles
-from ..processes import is_running
-from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Number, Run, convert
-from ..sinks.delivery_ledger import path_of_ledger
-from ..sinks.jsonl import FILE_NAME, MARKER
+from ..records import END_OF_TIME_S, SUMMARY, UNCOUNTED, MetricsRecord, Run, convert
+from ..sinks.delivery_ledger import DeliveryLedger, path_of_ledger
+from ..sinks.jsonl import MARKER
+from ..sinks.lens_batches import Request
 from ..summary_names import SummaryNames
 from .json_lines import is_count, is_id, read_objects
+from .known_runs import FileKey, KnownRuns, folder_of
 from .ledger import Ledger, WriterKey
+from .report import Report
+from .source import last_values
+from .writer_lock import look_at_lock
 
-# The year 10000: Lens cannot write a later time.
-_END_OF_TIME_S = 253402300800
 # What 64 bits can hold. Lens itself stores less, which is no reason to call a line torn.
 _LARGEST_STEP = 2**63 - 1
 
 
-def find_mirrors(root: str) -> "Tuple[List[str], List[OSError]]":
-    """The mirrors below a folder, in order of their names, and why some folders could not be searched.
+def read_ledger(files: OwnedFiles, path: str) -> Ledger:
+    """The ledger of a mirror or of wandb's own file.
 
-    Whatever has a mirror's name is found, also what cannot be one. Links are not followed.
-    """
-    found: List[str] = []
-    failures: List[OSError] = []
-    folders = [root]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.name == FILE_NAME:
-                        found.append(entry.path)
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-        except OSError as error:
-            failures.append(error)
-    return sorted(found), failures
-
-
-def read_ledger(files: OwnedFiles, mirror_path: str) -> Ledger:
-    """Raises OSError for a ledger that is there and cannot be read: what Lens has is not known then."""
+    Raises OSError for a ledger that is there and cannot be read: what Lens has is not known then."""
     try:
-        descriptor = files.open(path_of_ledger(mirror_path), os.O_RDONLY)
+        descriptor = files.open(path_of_ledger(path), os.O_RDONLY)
     except FileNotFoundError:
         return Ledger()
     with os.fdopen(descriptor, "rb") as file:
         return Ledger(file)
 
 
-def is_being_written(files: OwnedFiles, mirror_path: str) -> bool:
-    """Whether a process still holds its lock on the ledger; False where locks are not supported."""
-    try:
-        descriptor = files.open(path_of_ledger(mirror_path), os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
 class Mirror:
     """One mirror file and what of it is missing in Lens."""
 
-    def __init__(self, path: str, file: BinaryIO, files: OwnedFiles) -> None:
+    def __init__(self, path: str, file: BinaryIO, files: OwnedFiles, known: Optional[KnownRuns] = None) -> None:
         self.path = path
         self._file = file
+        self._known = known or KnownRuns()
         self.ledger = read_ledger(files, path)
         self.torn_lines = 0
         self.left_to_the_job = 0
-        self._somebody_writes = is_being_written(files, path)
+        self.is_complete = True
+        self._uncounted: Dict[str, int] = {}
+        self._lock = look_at_lock(files, path)
 
     def missing(self) -> Iterator[MetricsRecord]:
         """The calls of which Lens misses something, with just the metrics to send, in the order of the file.
@@ -86,6 +53,7 @@ class Mirror:
         A name logged again in its step counts with its last value only: sending an older one would overwrite it.
         """
         self.torn_lines = self.left_to_the_job = 0
+        self._uncounted.clear()
         names = SummaryNames()
         open_steps: Dict[WriterKey, List[MetricsRecord]] = {}
         for record in map(names.apply, self._records()):
@@ -97,29 +65,86 @@ class Mirror:
             calls.append(record)
         for key, calls in open_steps.items():
             yield from self._missing_of_step(key, calls)
+        self._introduce_to_files()
 
     def _missing_of_step(self, key: WriterKey, calls: List[MetricsRecord]) -> Iterator[MetricsRecord]:
-        seen: Dict[str, Number] = {}
-        found = []
-        for record in reversed(calls):
-            last_values = {name: value for name, value in record.metrics.items() if name not in seen}
-            seen.update(last_values)
-            if not self.ledger.has(key, record.sequence):
-                if self._lives(key):
-                    self.left_to_the_job += 1
-                else:
-                    found.append(record._replace(metrics=last_values))
-        yield from reversed(found)
+        file_key = self._file_key(key) if self._known.wants(key[1]) else None
+        for record in last_values(calls):
+            if file_key is not None:
+                self._known.note_call(file_key, record)
+            if self.ledger.has(key, record.sequence):
+                continue
+            if self.lives(key):
+                self.left_to_the_job += 1
+                continue
+            if file_key is not None:
+                record = self._known.without_delivered(file_key, record)
+            if record.metrics:
+                yield record
 
-    def _lives(self, key: WriterKey) -> bool:
+    def _introduce_to_files(self) -> None:
+        """Tells the files of its runs who the runs are, and what of theirs the job has delivered or goes on to."""
+        for key, introduction in self.ledger.introductions.items():
+            if self._known.wants(key[1]):
+                found = self._known.mirrored(self._file_key(key))
+                found.introductions.append(introduction)
+                found.is_left_to_the_job = found.is_left_to_the_job or self.lives(key)
+                if self.ledger not in found.ledgers:
+                    found.ledgers.append(self.ledger)
+
+    def _file_key(self, key: WriterKey) -> FileKey:
+        introduction = self.ledger.introductions.get(key)
+        return key[1], folder_of(introduction.wandb_file) if introduction else ""
+
+    def lives(self, key: WriterKey) -> bool:
         """Whether the process that wrote this still runs: then it delivers by itself, perhaps in this moment.
 
-        Of a process on another host only the lock on the ledger tells, which may be held by its successor.
+        Of a process that cannot be seen from here only the lock on the ledger tells, which may be held by its
+        successor.
         """
         introduction = self.ledger.introductions.get(key)
-        if not self._somebody_writes or introduction is None:
+        if introduction is None:
             return False
-        return introduction.host != socket.gethostname() or is_running(introduction.pid)
+        return self._lock.is_held_for(introduction.host, introduction.pid)
+
+    def share_read(self) -> float:
+        return self._file.tell() / (os.fstat(self._file.fileno()).st_size or 1)
+
+    def untold_run(self) -> Optional[Run]:
+        """Its process has told Lens."""
+        return None
+
+    def detection(self, run: Run) -> Request:
+        raise NotImplementedError
+
+    def note(self, ledger: DeliveryLedger, request: Request) -> None:
+        ledger.note(self.path, request.run, request.sequences)
+
+    def address_of(self, run: Run) -> str:
+        introduction = self.ledger.introductions.get((run.writer, run.run_id))
+        return introduction.base_url if introduction else ""
+
+    def addresses(self) -> Iterable[str]:
+        return (who.base_url for who in self.ledger.introductions.values())
+
+    def announce(self, report: Report, workload_uid: Optional[str]) -> None:
+        """Who its runs are stands in its ledger, and the user who wants another workload has said so."""
+
+    def say_passed_over(self, report: Report) -> None:
+        if self.torn_lines:
+            report.warning(
+                "%d torn or unreadable line(s) skipped: a killed process or a full disk left them" % self.torn_lines
+            )
+        for run_id, path in self._known.gone.items():
+            if run_id in self._uncounted:
+                report.note(
+                    "%d call(s) of run %s have their steps in %s alone, which is gone"
+                    % (self._uncounted[run_id], run_id, path)
+                )
+        if self.left_to_the_job:
+            report.left_to_the_job(
+                "the job still runs and delivers by itself: %d call(s) are left to it" % self.left_to_the_job
+            )
 
     def _records(self) -> Iterator[MetricsRecord]:
         self._file.seek(0)
@@ -127,6 +152,8 @@ class Mirror:
             record = self._to_record(line) if line is not None else None
             if record is None:
                 self.torn_lines += 1
+            elif record.kind == UNCOUNTED:
+                self._uncounted[record.run.run_id] = self._uncounted.get(record.run.run_id, 0) + 1
             elif record.step is not None and record.metrics:
                 yield record
 
@@ -137,7 +164,7 @@ class Mirror:
         step, timestamp, data = get("step"), get("timestamp"), get("data")
         if not (is_id(writer) and is_id(run_id) and is_count(sequence) and isinstance(data, dict)):
             return None
-        if type(timestamp) not in (int, float) or not 0 <= timestamp < _END_OF_TIME_S:
+        if type(timestamp) not in (int, float) or not 0 <= timestamp < END_OF_TIME_S:
             return None
         if step is not None and not (type(step) is int and abs(step) <= _LARGEST_STEP):
             return None

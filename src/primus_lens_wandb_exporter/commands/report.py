@@ -41,6 +41,23 @@ class Report:
         self.failures += 1
         self._print(self._bad, fact, next_steps)
 
+    # How a delivery speaks. A command that goes on and on says less of it.
+
+    def event(self, fact: str) -> None:
+        """What has just been done."""
+        self.good(fact)
+
+    def waits(self, fact: str, *next_steps: str) -> None:
+        """What was not done and will be possible soon."""
+        self.bad(fact, *next_steps)
+
+    def left_to_the_job(self, fact: str) -> None:
+        self.warning(fact, "run this again when the job has ended")
+
+    def refused(self, address: str, fact: str, next_step: str, is_away: bool) -> None:
+        """What a server did not take; if it ``is_away``, that has nothing to do with what was sent."""
+        self.bad(fact, next_step)
+
     def _print(self, mark: str, fact: str, next_steps: Iterable[str] = ()) -> None:
         print("  %s %s" % (mark, printable(fact)))
         for step in next_steps:

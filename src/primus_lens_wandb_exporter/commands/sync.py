@@ -1,40 +1,65 @@
-"""``primus-lens-wandb sync``: delivers from the mirror what Lens has not acknowledged."""
+"""``primus-lens-wandb sync``: delivers what Lens has not acknowledged, from mirrors and from wandb's own files."""
 
 import argparse
-import contextlib
-import fcntl
 import os
 import sys
-from typing import Any, BinaryIO, List, Tuple
+import time
+from typing import List, Optional
 
 from .. import settings
-from ..owned_files import OwnedFiles, RefusedError
-from ..sinks.delivery_ledger import DeliveryLedger
-from .delivery import Delivery
-from .mirror import Mirror, find_mirrors
+from ..owned_files import OwnedFiles
+from .delivery import Session
+from .finding import Found, find_at, find_sources, was_modified_since
+from .follow import follow
+from .groups import Group, look_at_mirror, look_at_run_file, make_groups, mirrors_of
 from .report import Report, redact_addresses
+from .syncing import Syncing
 from .targets import Targets
 
+_UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-def describe(commands: Any) -> None:
+
+def describe(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     parser = commands.add_parser(
         "sync",
         help="deliver to Lens what a job could not: after an outage, a crash, or from another machine",
-        description="Delivers from the JSONL mirror every metric that Lens has not acknowledged, to the right run and "
-        "step. Running it twice sends nothing twice. It is safe while the job still runs. It follows no links below "
-        "the path, opens only files of the user who runs it, and sends PRIMUS_LENS_API_TOKEN to no address that only "
-        "a file names.",
+        description="Delivers every metric that Lens has not acknowledged, to the right run and step, from mirrors "
+        "(JSONL) and from wandb's own files, which complete each other. Running it twice sends nothing twice. It is "
+        "safe while the job still runs. It follows no links below the path, opens only files of the user who runs it, "
+        "and sends PRIMUS_LENS_API_TOKEN to no address that only a file names.",
         epilog="Exit status: 0 Lens has everything, 1 something could not be delivered, 2 wrong usage.",
     )
-    parser.add_argument("path", help="a wandb_metrics.jsonl, or a directory: every mirror below it")
+    parser.add_argument(
+        "path", help="a wandb_metrics.jsonl, a .wandb file, or a directory: every mirror and every run below it"
+    )
     parser.add_argument("--dry-run", action="store_true", help="tell what is missing, send nothing")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="go on and on: deliver what jobs have left as soon as they have ended, and leave those alone that live",
+    )
+    parser.add_argument(
+        "--since",
+        type=_since,
+        metavar="WHEN",
+        help="only files written since a date (2026-11-01, 2026-11-01T12:00) or within an age (7d, 12h, 30m)",
+    )
     parser.add_argument(
         "--base-url",
         type=_base_url,
         help="where Lens is; else PRIMUS_LENS_API_BASE_URL, else the address that the job had (without a token)",
     )
-    parser.add_argument("--workload-uid", help="the workload to deliver to; else the one that the job had")
-    parser.add_argument("--trust-owner", action="store_true", help="for root: deliver the mirrors of all users")
+    parser.add_argument(
+        "--workload-uid",
+        help="the workload to deliver to; else the one that the job had; else, for a run that no job with the exporter "
+        "knew, that of the environment, or the run's own id",
+    )
+    parser.add_argument(
+        "--mirror",
+        metavar="DIR",
+        help="where the mirrors of the runs are, when they are not below the path; else PRIMUS_LENS_WANDB_OUTPUT_PATH",
+    )
+    parser.add_argument("--trust-owner", action="store_true", help="for root: deliver the files of all users")
     parser.set_defaults(run=run)
 
 
@@ -45,76 +70,79 @@ def _base_url(text: str) -> str:
         raise argparse.ArgumentTypeError("%r %s" % (redact_addresses(text), error)) from None
 
 
+def _since(text: str) -> float:
+    """The time that is meant, in seconds since 1970."""
+    number, unit = text[:-1], text[-1:]
+    if unit in _UNITS_S and number.isdecimal() and len(number) < 10:
+        return time.time() - int(number) * _UNITS_S[unit]
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+        try:
+            return time.mktime(time.strptime(text, form))
+        except (ValueError, OverflowError):
+            continue
+    raise argparse.ArgumentTypeError(
+        "%r is neither a date (2026-11-01, 2026-11-01T12:00) nor an age (7d, 12h, 30m)" % text
+    )
+
+
 def run(options: argparse.Namespace) -> int:
-    if options.trust_owner and os.geteuid() != 0:
-        print("primus-lens-wandb sync: error: --trust-owner is for root; leave it away", file=sys.stderr)
+    wrong = _wrong_usage(options)
+    if wrong:
+        print("primus-lens-wandb sync: error: " + wrong, file=sys.stderr)
         return 2
+    if options.follow:
+        mirror_path = _mirrors_elsewhere(options.mirror)
+        return follow(options.path, mirror_path, Targets(options.base_url), options.workload_uid, options.trust_owner)
     report = Report()
-    root, mirrors, failures = _find(options.path)
-    if failures:
-        report.warning("%d folder(s) could not be searched, the first: %s" % (len(failures), failures[0]))
-    if not mirrors:
+    root, found = find_at(options.path)
+    if found.failures:
+        report.warning("%d folder(s) could not be searched, the first: %s" % (len(found.failures), found.failures[0]))
+    if not (found.mirrors or found.wandb_files):
         report.bad(
-            "there is no mirror at %s" % options.path,
-            "give a wandb_metrics.jsonl, or the directory in PRIMUS_LENS_WANDB_OUTPUT_PATH",
+            "there is no mirror at %s, and no .wandb file" % options.path,
+            "give a wandb_metrics.jsonl, a .wandb file, or a directory: PRIMUS_LENS_WANDB_OUTPUT_PATH, or wandb/",
         )
         return 1
-    targets = Targets(options.base_url)
-    files = OwnedFiles(root, any_owner=options.trust_owner)
-    for path in mirrors:
-        report.title(path)
-        _sync_mirror(report, path, files, targets, options)
+    session = Session(report, Targets(options.base_url), options.workload_uid, options.dry_run)
+    syncing = Syncing(session)
+    since: Optional[float] = options.since
+    left_out = 0
+    for group in find_groups(root, found, options.mirror, options.trust_owner):
+        if since is None:
+            syncing.sync(group)
+        else:
+            left_out += sum(not was_modified_since(path, since) for path in group.paths)
+            syncing.sync(group, lambda path: was_modified_since(path, since or 0.0))
+    if left_out:
+        report.note("%d file(s) were not written since then, and were left out" % left_out)
     return 1 if report.failures else 0
 
 
-def _find(path: str) -> "Tuple[str, List[str], List[OSError]]":
-    """The folder below which nothing is taken on trust, the mirrors in it, and why some folders were not searched."""
-    if os.path.isdir(path):
-        return (path, *find_mirrors(path))
-    # The user may well name a link; the ledger is beside the file itself.
-    file = os.path.realpath(path)
-    return os.path.dirname(file), [file] if os.path.lexists(file) else [], []
+def _wrong_usage(options: argparse.Namespace) -> str:
+    if options.trust_owner and os.geteuid() != 0:
+        return "--trust-owner is for root; leave it away"
+    if options.mirror and not os.path.isdir(options.mirror):
+        return "--mirror %s is no directory" % options.mirror
+    if options.follow and (options.dry_run or options.since is not None):
+        return "--follow goes with neither --dry-run nor --since"
+    if options.follow and not os.path.isdir(options.path):
+        return "--follow wants a directory, and %s is none" % options.path
+    return ""
 
 
-def _sync_mirror(report: Report, path: str, files: OwnedFiles, targets: Targets, options: argparse.Namespace) -> None:
-    """Whatever one mirror holds: the others come after it."""
-    try:
-        with os.fdopen(files.open(path, os.O_RDONLY), "rb") as file:
-            if _lock(report, file):
-                if options.trust_owner:
-                    found = os.fstat(file.fileno())
-                    files = files._replace(new_owner=(found.st_uid, found.st_gid))
-                ledger = DeliveryLedger("", files)
-                with contextlib.closing(ledger):
-                    delivery = Delivery(report, Mirror(path, file, files), ledger, targets, options.workload_uid)
-                    delivery.count() if options.dry_run else delivery.deliver()
-    except BrokenPipeError:
-        # Nobody reads what we print.
-        raise
-    except RefusedError as error:
-        report.bad("%s; it is not opened" % error, _advice(error))
-    except OSError as error:
-        report.bad("%s" % error, "make the file readable, and its directory writable")
-    except Exception as error:
-        report.bad(
-            "this file ended in an internal error: %s: %s" % (type(error).__name__, error),
-            "please report it; what was delivered is noted, and other files do not suffer",
-        )
+def find_groups(root: str, found: Found, mirror_path: Optional[str], trusts_owners: bool) -> List[Group]:
+    """What was found, with the mirrors elsewhere that know these runs."""
+    files = OwnedFiles(root, any_owner=trusts_owners)
+    mirrors = [look_at_mirror(files, path) for path in found.mirrors]
+    run_files = [look_at_run_file(files, path) for path in found.wandb_files]
+    elsewhere = _mirrors_elsewhere(mirror_path)
+    if run_files and elsewhere:
+        known = {os.path.realpath(mirror.path) for mirror in mirrors}
+        others = mirrors_of(run_files, find_sources(elsewhere), elsewhere, trusts_owners)
+        mirrors += [mirror for mirror in others if os.path.realpath(mirror.path) not in known]
+    return make_groups(mirrors, run_files, trusts_owners)
 
 
-def _lock(report: Report, file: BinaryIO) -> bool:
-    try:
-        # Jobs take no lock on the mirror itself: this one keeps two syncs apart.
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        report.bad("another sync is at work on this file", "wait for it to end")
-        return False
-    except OSError:
-        report.warning("this file system has no locks: nothing keeps a second sync from working on this file")
-    return True
-
-
-def _advice(error: RefusedError) -> str:
-    if error.is_foreign:
-        return "run this as that user, or as root with --trust-owner"
-    return "look who put it there; to deliver another file, name that one"
+def _mirrors_elsewhere(named: Optional[str]) -> Optional[str]:
+    path = named or settings.read_settings().output_path
+    return path if path and os.path.isdir(path) else None

@@ -24,10 +24,10 @@ def gather_evidence(facts: Facts, finding: Finding, modules: "loaded.Modules" = 
     no_packages = {}  # type: Dict[str, str]
     packages = _guarded("reading package versions", _installed_versions, no_packages)
     hardware_part = _guarded(
-        "reading the hardware", lambda: hardware.hardware_evidence(facts.environment, modules), _no_hardware()
+        "reading the hardware", lambda: hardware.hardware_evidence(facts.environment, modules), no_hardware()
     )
     return {
-        "wandb": _wandb(facts.wandb),
+        "wandb": wandb_evidence(facts.wandb),
         "environment": environment_evidence(facts.environment),
         "pytorch": _pytorch(facts, hardware_part, modules),
         "wrapper_frameworks": _framework(finding, finding.wrapper, WRAPPER, facts, packages, modules),
@@ -39,7 +39,8 @@ def gather_evidence(facts: Facts, finding: Finding, modules: "loaded.Modules" = 
     }
 
 
-def _wandb(run: RunFacts) -> Dict[str, Any]:
+def wandb_evidence(run: RunFacts) -> Dict[str, Any]:
+    """The run itself, redacted."""
     return {
         "project": redact_text(run.project),
         "name": redact_text(run.name),
@@ -102,7 +103,8 @@ def _installed_versions() -> Dict[str, str]:
     return software.installed_versions(software.package_folders())
 
 
-def _no_hardware() -> Dict[str, Any]:
+def no_hardware() -> Dict[str, Any]:
+    """The part of a machine of which nothing is known."""
     texts = dict.fromkeys(("gpu_arch", "gpu_name", "rocm_version", "cuda_version"), "")
     return {"gpu_count": 0, "gpu_memory_gb": 0.0, **texts}
 

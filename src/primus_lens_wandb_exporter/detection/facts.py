@@ -37,6 +37,8 @@ class Facts(NamedTuple):
     environment: Dict[str, str]
     declared: Dict[str, str]
     config_keys: FrozenSet[str]
+    # Frameworks that wandb's own record names as imported, where the process itself cannot be looked at.
+    imported: FrozenSet[str] = frozenset()
 
 
 def collect_facts(wandb_run: Any, modules: "Mapping[str, Any]" = sys.modules) -> Facts:
@@ -51,6 +53,13 @@ def collect_facts(wandb_run: Any, modules: "Mapping[str, Any]" = sys.modules) ->
         tags=_tags(wandb_run, settings),
     )
     return Facts(run, _loaded(modules), copy_environment(os.environ), _declared(items), _keys(items))
+
+
+def facts_of_config(run: RunFacts, config: Dict[str, Any]) -> Facts:
+    """The facts of a run of which nothing but its record is left."""
+    items = {key: value for key, value in config.items() if not key.startswith("_")}
+    nothing = frameworks.Loaded(frozenset(), frozenset(), frozenset())
+    return Facts(run._replace(config=to_json_object(items)), nothing, {}, _declared(items), _keys(items))
 
 
 def fingerprint(facts: Facts) -> Hashable:

@@ -81,6 +81,8 @@ def _find_signs(facts: Facts) -> "List[Sign]":
         name = framework.name
         if any(module in facts.loaded.modules for module in framework.modules):
             signs.append(Sign(name, LOADED, "import." + name))
+        if name in facts.imported:
+            signs.append(Sign(name, STRONG, "wandb.imports." + name))
         for variable in framework.environment:
             if is_set(facts.environment.get(variable, "")):
                 signs.append(Sign(name, STRONG, "env." + variable))

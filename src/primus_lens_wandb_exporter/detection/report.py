@@ -15,6 +15,10 @@ def build_detection(
 ) -> Dict[str, Any]:
     """The detection of a run; ``timestamp`` is in seconds since 1970. Reads files below /sys, /proc and /opt/rocm."""
     finding = find_frameworks(facts)
+    return make_body(identity, timestamp, gather_evidence(facts, finding, modules), make_hints(finding))
+
+
+def make_body(identity: Identity, timestamp: float, evidence: Dict[str, Any], hints: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "source": "wandb",
         "type": "framework_detection_raw",
@@ -23,7 +27,7 @@ def build_detection(
         "pod_uid": identity.pod_uid,
         "pod_name": identity.pod_name,
         "namespace": identity.namespace,
-        "evidence": gather_evidence(facts, finding, modules),
-        "hints": make_hints(finding),
+        "evidence": evidence,
+        "hints": hints,
         "timestamp": float(timestamp),
     }

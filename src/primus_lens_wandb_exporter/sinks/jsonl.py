@@ -11,16 +11,20 @@ import errno
 import json
 import math
 import os
+import shlex
 import time
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from .. import diagnostics
+from .. import diagnostics, fork_safety
 from ..identity import Place
 from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Record, Run
 from ..redaction import redact_value
-from .delivery_ledger import DeliveryLedger
+from .delivery_ledger import DeliveryLedger, path_of_ledger
+
+if TYPE_CHECKING:
+    from ..commands.writer_lock import WriterLock
 
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
@@ -53,8 +57,14 @@ class JsonlSink:
     name = "jsonl"
     is_prompt = True
 
-    def __init__(self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger) -> None:
+    def __init__(
+        self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger, reports_to_lens: bool = False
+    ) -> None:
         self._files = files
+        self._reports_to_lens = reports_to_lens
+        self._looked_at: "set[str]" = set()
+        # Files in which others stand, with what was seen of their lock.
+        self._others: "Dict[str, Tuple[Run, WriterLock]]" = {}
         self._ledger = ledger
         self._capacity_bytes = capacity_bytes
         self.delivered = 0
@@ -83,6 +93,7 @@ class JsonlSink:
             record_path = path_of(self._files.root, record.run.place)
             if record.run is not run:
                 run = record.run
+                self._look_at_others(record_path, run)
                 self._ledger.introduce(record_path, run)
                 self._mentioned.add((record_path, run))
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
@@ -93,6 +104,43 @@ class JsonlSink:
             size += len(line)
         if lines:
             self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
+
+    def _look_at_others(self, path: str, run: Run) -> None:
+        """Once for each file, before this process stands in its ledger: whether somebody else who does lives."""
+        if path in self._looked_at:
+            return
+        self._looked_at.add(path)
+        if not (self._reports_to_lens and run.identity.is_known and os.path.lexists(path_of_ledger(path))):
+            return
+        try:
+            with fork_safety.importing():
+                from ..commands.writer_lock import look_at_lock
+            self._others[path] = run, look_at_lock(self._files, path)
+        except Exception as error:  # the lines matter more
+            diagnostics.report_failure("looking for earlier runs", error)
+
+    def _say_what_others_left(self) -> None:
+        """After the first lines are written: nobody waits for this."""
+        path, (run, lock) = self._others.popitem()
+        try:
+            with fork_safety.importing():
+                from ..leftovers import count_leftovers
+            count = count_leftovers(self._files, path, run, lock)
+        except OSError:
+            # Where these files cannot be opened, that is said when they are written.
+            return
+        except Exception as error:  # the lines matter more
+            diagnostics.report_failure("looking for what earlier runs left", error)
+            return
+        if count:
+            diagnostics.warn_once(
+                ("leftovers", path),
+                "%d earlier run(s) of this workload in %s left metrics that Lens may not have: "
+                "primus-lens-wandb sync %s",
+                count,
+                path,
+                shlex.quote(path),
+            )
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
         if not self._unwritten:
@@ -106,6 +154,8 @@ class JsonlSink:
             self._look_again_at = time.monotonic() + LOOK_AGAIN_S
             while self._mentioned:
                 self._ledger.introduce_again(*self._mentioned.pop())
+        while self._others:
+            self._say_what_others_left()
         return delay
 
     def _forget_stale_files(self) -> None:
@@ -143,6 +193,8 @@ class JsonlSink:
             else:
                 self.delivered += chunk.calls
             self._unwritten.popleft()
+        while self._others:
+            self._say_what_others_left()
         return None
 
     def _write(self, chunk: _Chunk) -> None:
@@ -187,6 +239,7 @@ class JsonlSink:
         # The descriptors stay usable: appends of parent and child do not mix.
         self._unwritten.clear()
         self._mentioned.clear()
+        self._others.clear()
         self.delivered = self.rejected = self.dropped = 0
 
 

@@ -9,6 +9,8 @@ import struct
 import zlib
 from typing import BinaryIO, Iterator, List, Optional
 
+from ..sparse_files import leave_hole
+
 _FILE_HEADER = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
 _BLOCK = 32 * 1024
 _CHUNK_HEADER = struct.Struct("<IHB")
@@ -35,6 +37,8 @@ class RecordLog:
         # The parts of a record of which the end is still to come.
         self._parts: Optional[List[bytes]] = None
         self._size = 0
+        # Zeros that follow zeros are one damage.
+        self._in_zeros = False
         self.damaged = 0
 
     def read(self, is_complete: bool = True) -> Iterator[bytes]:
@@ -49,6 +53,11 @@ class RecordLog:
             start = self._position - self._position % _BLOCK
             self._file.seek(start)
             block = self._file.read(_BLOCK)
+            if self._position == start and len(block) == _BLOCK and not block.strip(b"\0"):
+                if not self._pass_over_zeros(start, is_complete):
+                    break
+                continue
+            self._in_zeros = False
             is_last = len(block) < _BLOCK
             yield from self._read_block(block, start, is_last and not is_complete)
             if is_last:
@@ -56,6 +65,18 @@ class RecordLog:
             self._position = start + _BLOCK
         if is_complete and self._parts is not None:
             self._give_up_record()
+
+    def _pass_over_zeros(self, start: int, is_complete: bool) -> bool:
+        """Leaves a block of zeros, and the hole of a sparse file at once; False where they may be written yet."""
+        leave_hole(self._file)
+        end = max(self._file.tell(), start + _BLOCK)
+        if not is_complete and not self._file.read(1):
+            return False
+        if not self._in_zeros:
+            self._give_up_record()
+        self._in_zeros = True
+        self._position = end - end % _BLOCK
+        return True
 
     def _read_file_header(self, is_complete: bool) -> bool:
         self._file.seek(0)

@@ -2,20 +2,32 @@
 
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from ..records import Number, convert
-from .wandb_file import TIMESTAMP, ConfigChange, HistoryRow, RunExit, RunStart, SummaryChange, WandbFile
+from ..records import END_OF_TIME_S, Number, convert
+from .wandb_file import (
+    STEP,
+    TIMESTAMP,
+    ConfigChange,
+    HistoryRow,
+    RunExit,
+    RunStart,
+    SummaryChange,
+    Telemetry,
+    WandbFile,
+)
 
 # What wandb adds by itself to rows and summary.
 _WANDBS_OWN = frozenset(("_step", "_timestamp", "_runtime", "_wandb"))
 _MEDIA_MARK = "._type"
+# The summary that stands behind so many rows has this number and theirs: no row has.
+SUMMARY_SEQUENCE = (1 << 62) + 1
 
 
 class Row(NamedTuple):
-    """A row of history. ``sequence`` counts what stands in the file, from 0; ``timestamp`` is in seconds since 1970,
+    """A row of history. ``sequence`` counts the rows of the file, from 0; ``timestamp`` is in seconds since 1970,
     0.0 where the file does not tell. ``metrics`` and ``data`` are those of a `MetricsRecord`."""
 
     sequence: int
-    step: Optional[int]
+    step: int
     timestamp: float
     metrics: Dict[str, Number]
     data: Dict[str, Any]
@@ -26,10 +38,16 @@ class RunRows:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = WandbFile(file)
-        self._events = 0
+        self._rows = 0
+        # Rows of a run with mode="shared" have no step: wandb's server numbers them, in the order in which they reach
+        # it. They count as they stand in the file.
+        self.unnumbered = 0
         self._summary: Dict[str, Any] = {}
+        # What rows that were not read yet change in it.
+        self._changes_ahead: List[SummaryChange] = []
         self._last_values: Dict[str, Number] = {}
         self.start = RunStart()
+        self.telemetry = Telemetry()
         self.config: Dict[str, Any] = {}
         self.newest_step: Optional[int] = None
         self.newest_timestamp = 0.0
@@ -42,8 +60,8 @@ class RunRows:
 
     @property
     def next_sequence(self) -> int:
-        """The number that follows all that was read."""
-        return self._events
+        """The number of the row that follows all that was read."""
+        return self._rows
 
     def read(self, is_complete: bool = True) -> Iterator[Row]:
         """Yields the rows that were not yielded before; see `RecordLog.read`.
@@ -51,12 +69,14 @@ class RunRows:
         Raises NotARecordLogError; OSError passes.
         """
         for event in self._file.read(is_complete):
-            sequence = self._events
-            self._events += 1
-            if isinstance(event, HistoryRow):
-                yield self._to_row(sequence, event)
+            if isinstance(event, Telemetry):
+                self.telemetry = Telemetry(
+                    self.telemetry.imports | event.imports, event.python_version or self.telemetry.python_version
+                )
+            elif isinstance(event, HistoryRow):
+                yield self._to_row(event)
             elif isinstance(event, SummaryChange):
-                _apply(self._summary, event.values, event.removed)
+                self._take_change(event)
             elif isinstance(event, ConfigChange):
                 _apply(self.config, event.values, event.removed)
             elif isinstance(event, RunStart):
@@ -64,6 +84,7 @@ class RunRows:
                 self.config.update(event.config)
             elif isinstance(event, RunExit):
                 self.has_ended = True
+                self._apply_changes_ahead()
 
     def summary(self) -> Dict[str, Number]:
         """The scalars of the summary that are not simply the last ones of history."""
@@ -74,15 +95,33 @@ class RunRows:
         """Whether history has values of that name."""
         return name in self._last_values
 
-    def _to_row(self, sequence: int, event: HistoryRow) -> Row:
+    def _take_change(self, change: SummaryChange) -> None:
+        """wandb writes what a row changes in the summary before the row, which a killed process leaves out."""
+        step = change.values.get(STEP)
+        if type(step) is int and (self.newest_step is None or step > self.newest_step):
+            self._changes_ahead.append(change)
+        else:
+            _apply(self._summary, change.values, change.removed)
+
+    def _apply_changes_ahead(self) -> None:
+        for change in self._changes_ahead:
+            _apply(self._summary, change.values, change.removed)
+        self._changes_ahead.clear()
+
+    def _to_row(self, event: HistoryRow) -> Row:
         timestamp = event.values.get(TIMESTAMP)
-        if isinstance(timestamp, (int, float)) and timestamp > 0:
+        if isinstance(timestamp, (int, float)) and 0 < timestamp < END_OF_TIME_S:
             self.newest_timestamp = float(timestamp)
         metrics, data = convert(_without_media(event.values))
         self._last_values.update(metrics)
-        if event.step is not None:
-            self.newest_step = event.step
-        return Row(sequence, event.step, self.newest_timestamp or self.start.start_time, metrics, data)
+        step = event.step
+        if step is None:
+            step = self.unnumbered
+            self.unnumbered += 1
+        self.newest_step = step
+        self._apply_changes_ahead()
+        self._rows += 1
+        return Row(self._rows - 1, step, self.newest_timestamp or self.start.start_time, metrics, data)
 
 
 def _without_media(values: Dict[str, Any]) -> Dict[str, Any]:
@@ -105,7 +144,10 @@ def _apply(values: Dict[str, Any], changed: Dict[str, Any], removed: Tuple[str, 
         values.pop(name, None)
         for below in [other for other in values if other.startswith(name + ".")]:
             del values[below]
-    values.update(changed)
+    for name, value in changed.items():
+        # To the end: of {"a": {"b": 1}} and "a.b" the later one counts.
+        values.pop(name, None)
+        values[name] = value
 
 
 def _complete(known: RunStart, later: RunStart) -> RunStart:

@@ -5,16 +5,21 @@ JSON, or typed (``x_history_value_encoding``, from 0.31). Records of other kinds
 """
 
 import json
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+import re
+from typing import Any, BinaryIO, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from .protobuf import Field, MessageError, read_fields, to_double, to_int, to_message, to_text, to_zigzag
 from .record_log import RecordLog
 
 # Fields of Record.
-_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT = 2, 3, 5, 17, 18
+_HISTORY, _SUMMARY, _CONFIG, _TELEMETRY, _RUN, _EXIT = 2, 3, 5, 11, 17, 18
 # Fields of an item of history, summary and config.
 _KEY, _NESTED_KEY, _VALUE_JSON = 1, 2, 16
 _NONE, _BOOLEAN, _INTEGER, _NUMBER, _TEXT, _JSON = 3, 4, 5, 6, 7, 8
+# An item that is a name in one piece (field 1 or 2) and JSON begins with these; a length below 128 takes one byte.
+_NAME_TAGS = (_KEY << 3 | 2, _NESTED_KEY << 3 | 2)
+_JSON_TAG = b"\x82\x01"
+_JSON_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z").match
 STEP = "_step"
 TIMESTAMP = "_timestamp"
 
@@ -65,7 +70,14 @@ class RunExit(NamedTuple):
     exit_code: int = 0
 
 
-Event = Union[RunStart, HistoryRow, SummaryChange, ConfigChange, RunExit]
+class Telemetry(NamedTuple):
+    """What wandb noted of the process: its own numbers for the libraries that were imported, and versions."""
+
+    imports: FrozenSet[int] = frozenset()
+    python_version: str = ""
+
+
+Event = Union[RunStart, HistoryRow, SummaryChange, ConfigChange, RunExit, Telemetry]
 
 
 class WandbFile:
@@ -99,6 +111,8 @@ def _to_event(record: bytes) -> Optional[Event]:
             return SummaryChange(*_to_change(to_message(value)))
         if number == _CONFIG:
             return ConfigChange(*_to_change(to_message(value)))
+        if number == _TELEMETRY:
+            return _to_telemetry(to_message(value))
         if number == _RUN:
             return _to_run(to_message(value))
         if number == _EXIT:
@@ -135,6 +149,8 @@ def _to_change(fields: List[Field]) -> Tuple[Dict[str, Any], Tuple[str, ...]]:
 
 
 def _read_item(item: "Union[int, bytes]", values: Dict[str, Any]) -> None:
+    if isinstance(item, bytes) and _read_plain_item(item, values):
+        return
     key = ""
     nested: List[str] = []
     found: Any = None
@@ -162,6 +178,30 @@ def _read_item(item: "Union[int, bytes]", values: Dict[str, Any]) -> None:
     values[".".join(nested) if nested else key] = found
 
 
+def _read_plain_item(item: bytes, values: Dict[str, Any]) -> bool:
+    """Reads what almost every item is, a name in one piece and a short number as JSON; False for anything else.
+
+    Four times as fast as field by field: a row of five metrics comes with fifteen items, those of its summary included.
+    """
+    try:
+        end = 2 + item[1]
+        if (
+            item[0] not in _NAME_TAGS
+            or end > 129
+            or item[end : end + 2] != _JSON_TAG
+            or len(item) != end + 3 + item[end + 2]
+        ):
+            return False
+        number = _JSON_NUMBER(item, end + 3)
+        if number is None or item[end + 2] > 127:
+            return False
+        values[item[2:end].decode("utf-8")] = float(number.group()) if number.lastindex else int(number.group())
+    except (IndexError, ValueError):
+        # Whether it is damaged is found out field by field.
+        return False
+    return True
+
+
 def _to_run(fields: List[Field]) -> RunStart:
     texts = {1: "run_id", 2: "entity", 3: "project", 6: "group", 7: "job_type", 8: "name", 13: "host"}
     found: Dict[str, Any] = {}
@@ -178,6 +218,18 @@ def _to_run(fields: List[Field]) -> RunStart:
         elif number == 4:
             found["config"] = _to_change(to_message(value))[0]
     return RunStart(tags=tuple(tags), **found)
+
+
+def _to_telemetry(fields: List[Field]) -> Telemetry:
+    imports: Set[int] = set()
+    python_version = ""
+    for number, value in fields:
+        if number in (1, 2):
+            # Each library is a field that is true: those seen at the start of the run, and at its end.
+            imports.update(library for library, is_there in to_message(value) if is_there)
+        elif number == 4:
+            python_version = to_text(value)
+    return Telemetry(frozenset(imports), python_version)
 
 
 def _to_seconds(fields: List[Field]) -> float:

@@ -1,0 +1,80 @@
+"""How a command speaks that goes on and on: a line with the time for each event, and none when nothing happens."""
+
+import sys
+import time
+from typing import Container, Set, Tuple
+
+from ..diagnostics import printable
+from .report import Report
+
+
+class FollowLog(Report):
+    """Says what was delivered each time, and what is wrong once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path = ""
+        self._said: Set[Tuple[str, str]] = set()
+        # Addresses that do not answer, and those of this round.
+        self._away: Set[str] = set()
+        self._away_now: Set[str] = set()
+        self._events = 0
+
+    def line(self, text: str) -> None:
+        print("%s %s" % (time.strftime("%Y-%m-%dT%H:%M:%S%z"), printable(text)))
+        sys.stdout.flush()
+
+    def begin_round(self) -> None:
+        self._away_now.clear()
+        self._events = 0
+
+    def end_round(self) -> bool:
+        """Whether a Lens was away."""
+        if self._away and self._events and not self._away_now:
+            self._away.clear()
+            self.line("Lens answers again")
+        return bool(self._away_now)
+
+    def forget_all_but(self, paths: Container[str]) -> None:
+        self._said = {said for said in self._said if said[0] in paths}
+
+    def title(self, text: str) -> None:
+        self._path = text
+
+    def good(self, fact: str) -> None:
+        """The state of things, which a person asks for who starts a command."""
+
+    def note(self, fact: str, *next_steps: str) -> None:
+        """As `good`."""
+
+    def event(self, fact: str) -> None:
+        self._events += 1
+        self.line("%s: %s" % (self._path, fact))
+
+    def warning(self, fact: str, *next_steps: str) -> None:
+        self._say_once(fact)
+
+    def bad(self, fact: str, *next_steps: str) -> None:
+        self.failures += 1
+        self._say_once(fact)
+
+    def waits(self, fact: str, *next_steps: str) -> None:
+        self.failures += 1
+
+    def left_to_the_job(self, fact: str) -> None:
+        """It is looked at again."""
+
+    def refused(self, address: str, fact: str, next_step: str, is_away: bool) -> None:
+        if not is_away:
+            self.bad(fact)
+            return
+        self.failures += 1
+        self._away_now.add(address)
+        if address not in self._away:
+            self._away.add(address)
+            self.line("Lens at %s does not take anything, and is asked again and again: %s" % (address, fact))
+
+    def _say_once(self, fact: str) -> None:
+        if (self._path, fact) not in self._said:
+            self._said.add((self._path, fact))
+            self.line("%s: %s" % (self._path, fact))
