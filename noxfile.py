@@ -40,7 +40,7 @@ def next(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, *requirements: str) -> None:
-    session.install(".", *requirements, "numpy")
+    session.install(".", *requirements, "numpy", "tensorboard", "tensorboardX")
     session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
     tests = session.posargs or ["tests/agent", "tests/unit"]
     session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)
