@@ -15,6 +15,8 @@ from .worker import FlushMark, Worker, size_in_memory
 _FLOWING_S = 1.0
 # Granted to a sink that did not stall so far, also when no time is left.
 _SHORTEST_WAIT_S = 0.5
+# Records and metrics: more than a second's work, and some megabytes.
+_ENOUGH_TO_DO = 20_000
 
 
 class FlushBudget:
@@ -71,6 +73,16 @@ class Exporter:
         size = size_in_memory(record)
         for worker in route:
             worker.put(record, size)
+
+    @staticmethod
+    def is_busy(route: Tuple[Worker, ...]) -> bool:
+        """Whether a sink has enough to do for now: who can wait does not hand over more."""
+        return any(worker.backlog() > _ENOUGH_TO_DO for worker in route)
+
+    @property
+    def seconds_to_flush(self) -> float:
+        """What is left of the flush budget, and never less than a sink is granted that did not stall."""
+        return max(self._budget.left, _SHORTEST_WAIT_S)
 
     def request_flush(self) -> "List[Tuple[Worker, FlushMark]]":
         """Asks every sink to deliver what it has, without waiting."""

@@ -10,17 +10,24 @@ import itertools
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Set, Tuple
 
-from . import diagnostics, fork_safety, runtime, steps
-from .records import MetricsRecord, convert
+from . import diagnostics, file_follower, fork_safety, runtime, steps
+from .records import SUMMARY, UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
+from .shared_flag import OTHERS_LOG
 
 # Where the exporter keeps what it knows of a run: in the run's own __dict__, so that both end together.
 _TRACKER = "_primus_lens_tracker"
 _WRAPPED = "_primus_lens_wrapped"
 _sequence = itertools.count()
 _generation = 0
+# A step that only wandb's service knows.
+_UNCOUNTED = object()
+# wandb's own note of what it has patched.
+_patched: Dict[str, Any] = {"tensorboard": []}
+# The runs of this process that have not ended.
+_trackers: Set[RunTracker] = set()
 
 
 def patch_wandb(wandb: Any) -> None:
@@ -28,6 +35,7 @@ def patch_wandb(wandb: Any) -> None:
 
     A module that is not the wandb we know is left alone, with one line that says so.
     """
+    global _patched
     settings = runtime.read_settings()
     run_class = _find_run_class()
     if run_class is None or not callable(getattr(wandb, "init", None)):
@@ -38,9 +46,13 @@ def patch_wandb(wandb: Any) -> None:
             getattr(wandb, "__file__", "an unknown place"),
         )
         return
+    _patched = getattr(wandb, "patched", _patched)
     # What Run.log and wandb's own hooks have in common; the oldest versions have Run.log alone.
     if not _wrap_method(run_class, "_log", _wrap_log):
         _wrap_method(run_class, "log", _wrap_log)
+    _wrap_method(run_class, "_summary_update_callback", _wrap_summary)
+    _wrap_method(run_class, "_metric_callback", _wrap_metric)
+    _wrap_method(run_class, "_tensorboard_callback", _wrap_tensorboard)
     _wrap_method(run_class, "finish", _wrap_finish)
     # `with wandb.init() as run` ends the run without passing Run.finish.
     _wrap_method(run_class, "__exit__", _wrap_finish)
@@ -116,14 +128,41 @@ def _wrap_log(original: Any) -> Any:
         given_args, given_kwargs = args, kwargs
         if tracker.has_sampler:
             sample, given_args, given_kwargs = _with_sample(tracker, args, kwargs)
-        result = original(self, *given_args, **given_kwargs)
+        if tracker.is_counted and (tracker.lock.acquire(False) or tracker.take_turn()):
+            try:
+                result = original(self, *given_args, **given_kwargs)
+                step = _count(self, tracker, args, kwargs)
+            finally:
+                tracker.lock.release()
+        else:
+            result = original(self, *given_args, **given_kwargs)
+            step = _UNCOUNTED
         try:
-            _on_log(self, tracker, sample, args, kwargs)
+            _on_log(self, tracker, step, sample, args, kwargs)
         except Exception as error:
             diagnostics.report_failure("recording a log call", error)
         return result
 
     return log
+
+
+def _count(wandb_run: Any, tracker: RunTracker, args: Any, kwargs: Any) -> Any:
+    """The step of a call that wandb has just taken; None when wandb dropped it, `_UNCOUNTED` where nobody can tell."""
+    try:
+        count = len(args)
+        step = args[1] if count > 1 else kwargs.get("step")
+        # With TensorBoard patched, in this run or an earlier one, wandb leaves the given step out.
+        if tracker.others_log[OTHERS_LOG] or (step is not None and _patched["tensorboard"]):
+            tracker.stop_counting()
+        # Another thread may have given up waiting for this call.
+        if not tracker.is_counted:
+            return _UNCOUNTED
+        tracker.turns += 1
+        # A finaliser or a signal handler that logs from here on comes after this call, as it does in wandb.
+        return tracker.counter.step_of_call(step, args[2] if count > 2 else kwargs.get("commit"))
+    except Exception as error:
+        diagnostics.report_failure("counting a log call", error)
+        return None
 
 
 def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[RunTracker]:
@@ -132,7 +171,11 @@ def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[
         if tracker is None:
             # Read before the call: afterwards the count of a run that we did not see start has moved on.
             return _take_up(wandb_run, _read_current_step(wandb_run))
+        if _is_ignored_by_wandb(wandb_run):
+            return None
         tracker.enter_process(tracker.run.run_id, _generation)
+        tracker.join_as_child()
+        _trackers.add(tracker)
         return tracker
     except Exception as error:
         diagnostics.report_failure("taking up a run", error)
@@ -158,34 +201,109 @@ def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional
     return sample, args, {**kwargs, "data": merged}
 
 
-def _on_log(wandb_run: Any, tracker: RunTracker, sample: Optional[Dict[str, float]], args: Any, kwargs: Any) -> None:
+def _on_log(
+    wandb_run: Any, tracker: RunTracker, step: Any, sample: Optional[Dict[str, float]], args: Any, kwargs: Any
+) -> None:
     if _is_ignored_by_wandb(wandb_run):
         return
-    count = len(args)
-    data = args[0] if count else kwargs["data"]
-    step = args[1] if count > 1 else kwargs.get("step")
-    commit = args[2] if count > 2 else kwargs.get("commit")
-    # First of all: a finaliser or a signal handler that logs from here on comes after this call, as it does in wandb.
-    step = tracker.counter.step_of_call(step, commit)
     timestamp = time.time()
-    metrics, everything = convert(data)
+    metrics, everything = convert(args[0] if args else kwargs["data"])
     if sample:
         # Plain finite floats: converting them in every call would cost more than all the rest.
         is_same = metrics is everything
         metrics = {**sample, **metrics}
         everything = metrics if is_same else {**sample, **everything}
+    kind = ""
+    if step is _UNCOUNTED:
+        step, kind = None, UNCOUNTED
+    elif tracker.followed.step_metrics and step is not None:
+        tracker.followed.note_call(step, everything)
     if step is None:
         if metrics is everything:
             everything = dict(metrics)
         metrics = {}
-    record = MetricsRecord(tracker.run, next(_sequence), step, timestamp, metrics, everything)
-    tracker.exporter.export(record, tracker.route)
+    elif metrics:
+        tracker.has_sent = True
+    else:
+        tracker.unsendable += len(everything)
+    tracker.exporter.export(
+        MetricsRecord(tracker.run, next(_sequence), step, timestamp, metrics, everything, kind), tracker.route
+    )
     if timestamp >= tracker.look_again_at:
         tracker.look_again(wandb_run)
     if diagnostics.debug_is_enabled():
         run_id = tracker.run.run_id
         diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", run_id, step, len(everything))
         diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))
+
+
+def _wrap_summary(original: Any) -> Any:
+    def update(self: Any, record: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, record, *args, **kwargs)
+        try:
+            tracker = _tracker_of(self)
+            if tracker is not None and not _is_ignored_by_wandb(self):
+                _on_summary(tracker, record)
+        except Exception as error:
+            diagnostics.report_failure("recording a change of the summary", error)
+        return result
+
+    return update
+
+
+def _on_summary(tracker: RunTracker, record: Any) -> None:
+    metrics, everything = convert({".".join(map(str, item.key)): item.value for item in record.update})
+    if not everything:
+        return
+    step: Optional[int] = None
+    if tracker.is_counted:
+        step = tracker.counter.current
+        tracker.sent_summary.update(metrics)
+        tracker.has_sent = tracker.has_sent or bool(metrics)
+    else:
+        # What the summary holds at the end is read from wandb's own file, as its rows are.
+        metrics, everything = {}, dict(everything)
+    tracker.exporter.export(
+        MetricsRecord(tracker.run, next(_sequence), step, time.time(), metrics, everything, SUMMARY), tracker.route
+    )
+
+
+def _wrap_metric(original: Any) -> Any:
+    def define(self: Any, record: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, record, *args, **kwargs)
+        try:
+            tracker = _tracker_of(self)
+            if tracker is not None:
+                if record.step_metric:
+                    tracker.expect_step_metric(record.step_metric)
+                if record.HasField("summary"):
+                    tracker.expect_computed_summary()
+        except Exception as error:
+            diagnostics.report_failure("taking note of a defined metric", error)
+        return result
+
+    return define
+
+
+def _wrap_tensorboard(original: Any) -> Any:
+    def take(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            tracker = _tracker_of(self)
+            if tracker is not None:
+                tracker.stop_counting_after_calls()
+        except Exception as error:
+            diagnostics.report_failure("taking note of a TensorBoard writer", error)
+        return original(self, *args, **kwargs)
+
+    return take
+
+
+def _tracker_of(wandb_run: Any) -> Optional[RunTracker]:
+    """What is known of a run in this process, whether or not it was seen to begin."""
+    tracker = wandb_run.__dict__.get(_TRACKER)
+    if tracker is None or tracker.generation != _generation:
+        return _take_up_guarded(wandb_run, tracker)
+    return tracker  # type: ignore[no-any-return]
 
 
 def _wrap_finish(original: Any) -> Any:
@@ -196,13 +314,22 @@ def _wrap_finish(original: Any) -> Any:
         if flushing is not None:
             try:
                 tracker, marks = flushing
-                tracker.exporter.wait_for_flush(marks)
-                tracker.end()
+                _end_run(tracker, marks)
             except Exception as error:
                 diagnostics.report_failure("flushing at the end of a run", error)
         return result
 
     return finish
+
+
+def _end_run(tracker: RunTracker, marks: Any) -> None:
+    """Delivers what is left once wandb has finished the run."""
+    tracker.end()
+    _trackers.discard(tracker)
+    if tracker.read_to_end():
+        marks = tracker.exporter.request_flush()
+    tracker.exporter.wait_for_flush(marks)
+    tracker.say_if_nothing_was_sent()
 
 
 def _begin_flush(wandb_run: Any) -> Any:
@@ -222,14 +349,27 @@ def _begin_flush(wandb_run: Any) -> Any:
 
 
 def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
+    attributes = wandb_run.__dict__
     if current_step is None:
         current_step = int(wandb_run.starting_step)
-    tracker = wandb_run.__dict__[_TRACKER] = RunTracker(str(wandb_run.id), current_step, _generation)
+    # A pickled or attached run is one that another process began; which one, only the pickled one tells.
+    owner = (attributes.get("_init_pid") or 0) if attributes.get("_is_attached") else os.getpid()
+    if owner == os.getpid() and attributes.get("_is_attached"):
+        owner = 0
+    tracker = RunTracker(str(wandb_run.id), current_step, _generation, _find_file(wandb_run), owner)
+    attributes[_TRACKER] = tracker
+    _trackers.add(tracker)
     try:
         tracker.report_detection(wandb_run)
     except Exception as error:  # the call that took the run up is recorded all the same
         diagnostics.report_failure("detecting the framework", error)
     return tracker
+
+
+def _find_file(wandb_run: Any) -> str:
+    """Where wandb itself records the run."""
+    path = getattr(getattr(wandb_run, "_settings", None), "sync_file", None)
+    return os.path.abspath(path) if isinstance(path, str) and path else ""
 
 
 def _read_current_step(wandb_run: Any) -> Optional[int]:
@@ -252,14 +392,18 @@ def _is_ignored_by_wandb(wandb_run: Any) -> bool:
         return True
     if _generation == 0:
         return False
-    started_in = attributes.get("_init_pid", attributes.get("_pid"))
-    return os.getpid() not in (started_in, attributes.get("_attach_pid"))
+    if attributes.get("_attach_id"):
+        # wandb's service takes calls of any process.
+        return False
+    return bool(os.getpid() != attributes.get("_init_pid", attributes.get("_pid")))
 
 
 def _after_fork_in_child() -> None:
     global _generation, _sequence
     _generation += 1
     fork_safety.after_fork_in_child()
+    _trackers.clear()
+    file_follower.reset_after_fork()
     _sequence = itertools.count()
     steps.reset_after_fork()
     diagnostics.reset_after_fork()
@@ -268,6 +412,9 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     try:
+        for tracker in list(_trackers):
+            tracker.read_to_end()
+            tracker.say_if_nothing_was_sent()
         runtime.shut_down()
     except Exception as error:
         diagnostics.report_failure("flushing at exit", error)

@@ -1,16 +1,24 @@
 """What the exporter remembers of one wandb run in one process: its step, its route, what was said of its framework."""
 
+import os
+import shlex
+import threading
 import time
-from typing import Any, Dict, Hashable
+from typing import Any, Dict, Hashable, Optional
 
-from . import runtime
+from . import diagnostics, file_follower, runtime, shared_flag
 from .detection import Facts, build_detection, collect_facts, current_fingerprint, fingerprint
-from .records import DetectionRecord
+from .file_follower import FollowedRun
+from .records import DetectionRecord, MetricsRecord, Number
+from .sinks.lens_api import LensSink
 from .steps import StepCounter
 
 # Frameworks are loaded and config is added after wandb.init, most of it soon.
 _FIRST_SECOND_LOOK_S = 5.0
 _NEVER = float("inf")
+# How long a thread waits while no other one's call of wandb's log ends. That call may take long (a large table), or
+# wait for this very thread: then the order of the calls is wandb's secret.
+_LONGEST_TURN_S = 0.2
 
 
 class RunTracker:
@@ -19,29 +27,152 @@ class RunTracker:
     __slots__ = (
         "_latest_seen",
         "_look_again_after_s",
+        "_owner",
         "_reported",
         "_sampler",
+        "_wandb_file",
         "counter",
         "exporter",
+        "followed",
         "generation",
+        "has_sent",
+        "is_counted",
+        "is_owner",
+        "lock",
         "look_again_at",
+        "others_log",
         "route",
         "run",
+        "sent_summary",
+        "turns",
+        "unsendable",
     )
 
-    def __init__(self, run_id: str, current_step: int, generation: int) -> None:
+    def __init__(
+        self, run_id: str, current_step: int, generation: int, wandb_file: str = "", owner: Optional[int] = None
+    ) -> None:
         self.counter = StepCounter(current_step)
         self._reported: Hashable = None
         self._latest_seen: Hashable = None
         self.look_again_at = _NEVER
         self._look_again_after_s = _FIRST_SECOND_LOOK_S
+        self._wandb_file = wandb_file
+        # The process that began the run, 0 where that is not known. It delivers what only wandb's own file tells.
+        self._owner = os.getpid() if owner is None else owner
+        self.is_owner = True
+        # Whether Python knows the step of each call.
+        self.is_counted = True
+        # Raised once a child of the run's process logs to the run.
+        is_attached = self._owner != os.getpid()
+        self.others_log = shared_flag.find_flag(run_id) if is_attached else shared_flag.make_flag(run_id)
+        self.sent_summary: Dict[str, Number] = {}
+        # Whether Lens was given anything, and how many values were logged that it cannot take.
+        self.has_sent = False
+        # How many calls were counted.
+        self.turns = 0
+        self.unsendable = 0
         self.enter_process(run_id, generation)
+        if is_attached:
+            self.join_as_child()
 
     def enter_process(self, run_id: str, generation: int) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self._sampler = runtime.start_run(run_id)
+        self.exporter, self.run, self._sampler = runtime.start_run(run_id, self._wandb_file)
         self.route = self.exporter.route(self.run)
+        # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
+        # A signal handler or a finaliser that logs in the middle of a call waits in vain, once: its place in the order
+        # is unknown too.
+        self.lock = threading.Lock()
         self.generation = generation
+        self.followed = FollowedRun(self.run, self._export_row, self._sinks_are_busy)
+
+    def join_as_child(self) -> None:
+        """This process logs to a run that another one began: only wandb's service counts for both.
+
+        Of a run whose process has ended a child is the heir: training that became a daemon goes on as it was.
+        """
+        if self._owner_has_ended() and not self.others_log[shared_flag.HAS_HEIR]:
+            self.others_log[shared_flag.HAS_HEIR] = 1
+            self._owner = os.getpid()
+            return
+        self.is_owner = self.is_counted = False
+        self.others_log[shared_flag.OTHERS_LOG] = 1
+
+    def _owner_has_ended(self) -> bool:
+        if not self._owner:
+            return False
+        try:
+            os.kill(self._owner, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def take_turn(self) -> bool:
+        """Waits for the calls of other threads; whether they ended. If not, nobody knows the order: counting ends."""
+        turns = self.turns
+        while not self.lock.acquire(timeout=_LONGEST_TURN_S):
+            if turns == self.turns:
+                self.stop_counting()
+                return False
+            turns = self.turns
+        return True
+
+    def stop_counting(self) -> None:
+        """From here on wandb's service alone knows the steps: the rows are delivered from wandb's own file."""
+        if not self.is_counted:
+            return
+        self.is_counted = False
+        if self.is_owner:
+            self.followed.deliver_rows_from(self.counter.current)
+        diagnostics.debug("steps of run %s are counted by wandb alone: its own file is read", self.run.run_id)
+
+    def stop_counting_after_calls(self) -> None:
+        """As `stop_counting`, once the calls of other threads have ended."""
+        if self.is_counted and self.take_turn():
+            self.stop_counting()
+            self.lock.release()
+
+    def expect_step_metric(self, name: str) -> None:
+        """wandb may add values of this name to rows by itself."""
+        if self.is_owner:
+            self.followed.expect_step_metric(name, self.counter.current)
+
+    def expect_computed_summary(self) -> None:
+        """wandb computes values of the summary by itself."""
+        if self.is_owner:
+            self.followed.expect_computed_summary()
+
+    def _export_row(self, record: MetricsRecord) -> None:
+        self.exporter.export(record, self.route)
+
+    def _sinks_are_busy(self) -> bool:
+        return self.exporter.is_busy(self.route)
+
+    def read_to_end(self) -> bool:
+        """When wandb has finished the run: delivers what only its own file tells; whether there was a reason to."""
+        if not self.is_owner and self._owner_has_ended():
+            self.is_owner = True
+            self.followed.deliver_rows_from(self.counter.current)
+        if self.is_owner and self.others_log[shared_flag.OTHERS_LOG]:
+            self.stop_counting()
+        followed = self.followed
+        if not followed.is_needed:
+            return False
+        file_follower.unfollow(followed)
+        until = time.monotonic() + self.exporter.seconds_to_flush
+        step = self.counter.current if self.is_counted else None
+        if not followed.read_to_end(self.sent_summary, step, until):
+            diagnostics.warn_once(
+                ("wandb's own file", followed.run.writer),
+                "run %s: %s. Deliver the rest with: primus-lens-wandb sync %s",
+                self.run.run_id,
+                followed.trouble or "wandb's own file holds more than could be delivered in time",
+                shlex.quote(followed.run.wandb_file),
+            )
+        self.has_sent = self.has_sent or followed.has_delivered
+        return True
 
     @property
     def has_sampler(self) -> bool:
@@ -83,6 +214,17 @@ class RunTracker:
             return build_detection(facts, run.identity, timestamp)
 
         self.exporter.export(DetectionRecord(run, make_body), self.route)
+
+    def say_if_nothing_was_sent(self) -> None:
+        """A person who looks for the run in Lens learns why it is not there."""
+        if self.unsendable and not self.has_sent and any(worker.sink.name == LensSink.name for worker in self.route):
+            diagnostics.warn_once(
+                ("nothing sent", self.run.run_id),
+                "run %s is not in Lens: none of the %d values that were logged is a finite number. Text, media and "
+                "tables stay with wandb",
+                self.run.run_id,
+                self.unsendable,
+            )
 
     def end(self) -> None:
         """The run is over: it needs no system metrics any more. Calling it again changes nothing."""

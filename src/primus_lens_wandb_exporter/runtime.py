@@ -38,7 +38,7 @@ def read_settings() -> Settings:
     return settings
 
 
-def start_run(run_id: str) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
+def start_run(run_id: str, wandb_file: str = "") -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
     """Returns what a run needs to be recorded in this process; equal settings share an exporter.
 
     The sampler is there, and started, only where system metrics are asked for.
@@ -59,7 +59,7 @@ def start_run(run_id: str) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
     exporter = _exporters.get(settings)
     if exporter is None:
         exporter = _exporters[settings] = _make_exporter(settings, _budget)
-    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer)
+    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file)
     return exporter, run, _sampler if settings.enhance_metrics else None
 
 

@@ -101,6 +101,10 @@ class Worker:
             self._dropped += weight
         self._queue.extendleft(reversed(marks))
 
+    def backlog(self) -> int:
+        """About how much is to be done: the records in the queue, and what the sink has not settled."""
+        return len(self._queue) + self.sink.work_left()
+
     def counters(self) -> Counters:
         sink = self.sink
         with self._lock:

@@ -23,13 +23,8 @@ def test_many_threads_that_log_at_once(trainer: Trainer, lens: Lens) -> None:
     )
 
     recorded, arrived = scalars(training.history), lens.scalars(trainer.workload)
-    # wandb numbers such calls in the order in which they reach its service, which nobody outside can know; the steps
-    # together and the values of each thread are the same.
-    assert sorted(step for step, _ in arrived) == sorted(step for step, _ in recorded) == list(range(1600))
-    for thread in range(8):
-        name = f"thread{thread}"
-        values = [value for (_, found), value in sorted(arrived.items()) if found == name]
-        assert values == [float(i) for i in range(200)]
+    assert len(recorded) == 1600
+    assert arrived == recorded
 
 
 def test_many_threads_with_explicit_steps_equal_wandb(trainer: Trainer, lens: Lens) -> None:
