@@ -16,7 +16,7 @@ for i in range(5):
     run.log({"text": "bert", "histogram": wandb.Histogram([1, i]), "list": [1, 2]})
 run.finish()
 """,
-        "scalar",
+        "finite number",
     ),
     "only what Lens cannot store": (
         """
@@ -25,7 +25,7 @@ for i in range(5):
     run.log({"loss": float("nan"), "step": i})
 run.finish()
 """,
-        "scalar",
+        "finite number",
     ),
     "a TensorBoard run whose file is gone": (
         """

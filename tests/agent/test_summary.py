@@ -7,6 +7,7 @@ import time
 from ..support.arrivals import arrivals, assert_all_arrived
 from ..support.faults import FaultyLens
 from ..support.training import Trainer
+from ..support.wandb_file import scalars
 
 
 def test_every_form_of_setting_a_summary(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
@@ -52,6 +53,34 @@ def test_every_form_of_setting_a_summary(faulty: FaultyLens, faulty_trainer: Tra
     assert "Primus Lens" not in training.stderr
 
 
+def test_nested_values_that_are_replaced_and_removed(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+    training = faulty_trainer.run(
+        """
+        import wandb
+        run = wandb.init(project="p")
+        run.log({"loss": 1})
+        run.summary["nested"] = {"x": 1, "deep": {"y": 2}}
+        run.summary["nested"]["added"] = 3
+        run.summary["nested"] = {"only": 5}
+        run.summary["other"] = {"x": 1, "y": 2}
+        del run.summary["other"]["x"]
+        run.summary["removed"] = 6
+        del run.summary["removed"]
+        run.summary["number"] = 7
+        run.summary["number"] = {"now": "nested", "x": 8}
+        run.finish()
+        """
+    )
+
+    summary = training.summaries[training.run_id]
+    found = arrivals(faulty, training.run_id).summary
+    assert {name: value for name, value in found.items() if name in summary} == {
+        "nested.only": 5,
+        "other.y": 2,
+        "number.x": 8,
+    }
+
+
 def test_a_run_with_a_summary_alone(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
     training = faulty_trainer.run(
         """
@@ -66,8 +95,8 @@ def test_a_run_with_a_summary_alone(faulty: FaultyLens, faulty_trainer: Trainer)
     assert arrivals(faulty, training.run_id).summary == {"best": 0.5, "best_iteration": 7}
 
 
-def test_what_history_overwrote_in_the_summary_is_not_kept(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
-    """wandb's summary has the last value of history then, whatever was set before."""
+def test_what_the_code_set_stays_where_history_overwrites_it(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+    """wandb's summary has the last value of history then; so has the history in Lens, under the name itself."""
     training = faulty_trainer.run(
         """
         import wandb
@@ -75,15 +104,14 @@ def test_what_history_overwrote_in_the_summary_is_not_kept(faulty: FaultyLens, f
         run.log({"acc": 0.1})
         run.summary["acc"] = 0.9
         run.log({"acc": 0.2})
-        run.summary["kept"] = 1
         run.finish()
         """
     )
 
+    assert training.summaries[training.run_id] == {"acc": 0.2}
     found = arrivals(faulty, training.run_id)
-    assert training.summaries[training.run_id] == {"acc": 0.2, "kept": 1}
-    assert found.summary["kept"] == 1
-    assert found.summary.get("summary/acc", 0.2) == 0.2
+    assert found.history == scalars(training.history)
+    assert found.summary_points == {(1, "summary/acc"): 0.9}
 
 
 def test_setting_a_summary_after_the_end_changes_nothing_for_the_job(

@@ -26,7 +26,10 @@ def read_history(path: Path, prefix: str = "") -> History:
     """
     history: History = {}
     for record in _records_of_kind(path, "history"):
-        row = _without_media(_items(record.item))
+        row: dict[str, Any] = {}
+        for item in record.item:
+            row.update(_flatten(".".join(item.nested_key) or item.key, json.loads(item.value_json)))
+        row = _without_media(row)
         step = row.get("_step", record.step.num)
         visible = {name: value for name, value in row.items() if name.startswith(prefix or "_") == bool(prefix)}
         if visible:
@@ -39,10 +42,13 @@ def read_summary(path: Path) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for record in _records_of_kind(path, "summary"):
         for item in record.remove:
-            removed = ".".join(item.nested_key) or item.key
-            summary = {name: value for name, value in summary.items() if not f"{name}.".startswith(f"{removed}.")}
-        summary.update(_items(record.update))
-    return {name: value for name, value in _without_media(summary).items() if not name.startswith("_")}
+            *above, key = item.nested_key or [item.key]
+            _inside(summary, above).pop(key, None)
+        for item in record.update:
+            *above, key = item.nested_key or [item.key]
+            _inside(summary, above)[key] = json.loads(item.value_json)
+    flat = {inner: value for name in summary for inner, value in _flatten(name, summary[name]).items()}
+    return {name: value for name, value in _without_media(flat).items() if not name.startswith("_")}
 
 
 def summary_scalars(history: History, summary: dict[str, Any]) -> dict[str, float]:
@@ -77,11 +83,13 @@ def _records_of_kind(path: Path, kind: str) -> Iterator[Any]:
             yield getattr(record, kind)
 
 
-def _items(items: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for item in items:
-        row.update(_flatten(".".join(item.nested_key) or item.key, json.loads(item.value_json)))
-    return row
+def _inside(values: dict[str, Any], keys: list[str]) -> dict[str, Any]:
+    """The dict at the end of a path of keys, made where there is none."""
+    for key in keys:
+        if not isinstance(values.get(key), dict):
+            values[key] = {}
+        values = values[key]
+    return values
 
 
 def _without_media(row: dict[str, Any]) -> dict[str, Any]:
