@@ -10,8 +10,19 @@ from typing import Any, NamedTuple
 
 from primus_lens_local.decoding import ANY, BOOL, FLOAT64, INT64, STRING, List, Map, Struct, parse
 
+_SUMMARY = "summary"
+
+
+class _Tags(Map):
+    """The tags of a metric; all that is kept of them is whether they make it a value of its run's summary."""
+
+    def decode(self, value: Any) -> Any:
+        # Most have none.
+        return value != () and super().decode(value).get("kind") == _SUMMARY
+
+
 _IDS = {"source": STRING, "workload_uid": STRING, "pod_uid": STRING, "pod_name": STRING}
-_METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": Map(STRING)})
+_METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": _Tags(STRING)})
 _LOG = Struct({"step": INT64, "timestamp": FLOAT64, "data": Map(ANY)})
 _FRAMEWORKS = Map(Struct({"detected": BOOL, "version": STRING, "initialized": BOOL}))
 _EVIDENCE = Struct(
@@ -114,6 +125,8 @@ class Metric(NamedTuple):
     value: float
     step: int
     timestamp: float
+    is_summary: bool = False
+    """Set for the run as a whole, not logged to its history."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +214,13 @@ def _sender(fields: dict[str, Any]) -> Sender:
 
 def _metrics(fields: dict[str, Any]) -> MetricsRequest:
     metrics = [
-        Metric(item.get("name", ""), item.get("value", 0.0), item.get("step", 0), item.get("timestamp", 0.0))
+        Metric(
+            item.get("name", ""),
+            item.get("value", 0.0),
+            item.get("step", 0),
+            item.get("timestamp", 0.0),
+            item.get("tags", False),
+        )
         for item in fields.get("metrics", ())
     ]
     return MetricsRequest(_sender(fields), metrics)

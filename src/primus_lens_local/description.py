@@ -49,6 +49,7 @@ _ANSWERS = {
     ),
     "/metrics/data": _POINTS,
     "/metrics/iteration-times": _POINTS,
+    "/metrics/summary": _POINTS,
     "/api/v1/workloads": _object(
         workloads=_list(
             workload_uid=_TEXT,
@@ -67,6 +68,7 @@ _ANSWERS = {
             run_id=_TEXT,
             data_sources={"type": "array", "items": _TEXT},
             step_count=_INTEGER,
+            summary_count={**_INTEGER, "description": "names that `metrics/summary` has of it"},
             first_iteration=_INTEGER,
             last_iteration=_INTEGER,
             first_time=_INTEGER,

@@ -50,6 +50,8 @@ MAX_NAME_CHARACTERS = 2_000_000
 """All its names together."""
 MAX_RUNS = 10_000
 MAX_DETECTIONS = 20_000
+MAX_SUMMARY_VALUES = 5_000
+"""Of one run; what is beyond is stored as any metric."""
 
 # Answers
 MAX_ANSWERS_BYTES = 64 * MIB

@@ -1,4 +1,4 @@
-"""The points of metrics: read from the steps and written as JSON, some at a time, whatever a workload holds.
+"""The points of metrics, and summaries as points: read and written as JSON, some at a time, whatever a workload holds.
 
 Between two pages no connection is held: a client that reads slowly keeps nobody from the database.
 """
@@ -9,11 +9,12 @@ import itertools
 import json
 from typing import Any, Callable, Iterable, Iterator, Optional
 
-from sqlalchemy import Engine, Text, case, cast, null
+from sqlalchemy import Engine, Text, case, cast, null, select
 
 from primus_lens_local.queries import Filters, step_pages
 from primus_lens_local.steps import RESERVED_NAMES
-from primus_lens_local.tables import TrainingPerformance
+from primus_lens_local.summary_values import read_values
+from primus_lens_local.tables import RunSummary, TrainingPerformance
 
 _Row = TrainingPerformance
 # Points of one iteration, of all runs, are sorted together up to so many.
@@ -59,6 +60,22 @@ def iteration_times(engine: Engine, workload_uid: str, filters: Filters) -> Iter
         return [(iteration, time_ms, "iteration", run_id, data_source, iteration)] if filters.admits(time_ms) else ()
 
     return _sorted_points(step_pages(engine, workload_uid, filters, columns), read_step)
+
+
+def summaries(engine: Engine, workload_uid: str, filters: Filters) -> Iterator[list[Point]]:
+    """Yield the summary of each run, the run that was stored first coming first, sorted by name."""
+    with engine.connect() as connection:
+        columns = (RunSummary.id, RunSummary.run_id, RunSummary.data_source)
+        conditions = (*filters.of_runs(workload_uid), RunSummary.summary_count > 0)
+        runs = connection.execute(select(*columns).where(*conditions).order_by(RunSummary.id)).all()
+    for id, run_id, data_source in runs:
+        with engine.connect() as connection:
+            values = read_values(connection, id)
+        yield [
+            (value.iteration, value.time_ms, name, run_id, data_source, value.value)
+            for name, value in values.items()
+            if filters.admits(value.time_ms)
+        ]
 
 
 def encode(head: str, pages: Iterable[list[Point]]) -> Iterator[str]:

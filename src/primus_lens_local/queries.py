@@ -164,9 +164,12 @@ def runs(engine: Engine, workload_uid: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     with engine.connect() as connection:
         for summary in connection.execute(query):
-            run = found.setdefault(summary.run_id, {"run_id": summary.run_id, "data_sources": [], "step_count": 0})
+            run = found.setdefault(
+                summary.run_id, {"run_id": summary.run_id, "data_sources": [], "step_count": 0, "summary_count": 0}
+            )
             run["data_sources"].append(summary.data_source)
             run["step_count"] += summary.step_count
+            run["summary_count"] += summary.summary_count
             for field, key, choose in (
                 ("first_iteration", "first_iteration", min),
                 ("last_iteration", "last_iteration", max),

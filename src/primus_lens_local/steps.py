@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Iterable, Iterator, Mapping
 
 from sqlalchemy import Connection, Text, bindparam, cast, func, select
@@ -10,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from primus_lens_local.contract import MetricsRequest
 from primus_lens_local.decoding import INT64_MAX, INT64_MIN
 from primus_lens_local.summaries import RunKey, RunTotals, Upsert, read_totals, write_totals
+from primus_lens_local.summary_values import SummaryValue, keep_latest, within_limit, write_values
 from primus_lens_local.tables import TrainingPerformance, utc_now
 
 Step = dict[str, Any]
@@ -23,15 +25,24 @@ _MOST_MERGED = 4 * 2**20
 _MERGED = ("performance", "times_ms", "first_time_ms", "last_time_ms", "pod_uuid", "updated_at")
 
 
+@dataclass
+class _Report:
+    """What one transaction brings of a run."""
+
+    steps: dict[int, Step] = field(default_factory=dict)
+    history: set[str] = field(default_factory=set)
+    summary: dict[str, SummaryValue] = field(default_factory=dict)
+
+
 def write_steps(connection: Connection, requests: Iterable[MetricsRequest]) -> None:
     """Insert steps, or merge them into the stored ones: new values win, other metrics stay.
 
     The connection must hold the write lock.
     """
-    runs = _steps_by_run(requests)
-    if not runs:
+    reports = _reports_by_run(requests)
+    if not reports:
         return
-    totals = read_totals(connection, runs)
+    totals = read_totals(connection, reports)
     rows: list[Step] = []
     merged = 0
 
@@ -42,7 +53,8 @@ def write_steps(connection: Connection, requests: Iterable[MetricsRequest]) -> N
         rows.clear()
         merged = 0
 
-    for key, steps in runs.items():
+    for key, report in reports.items():
+        steps = report.steps
         run = totals.get(key)
         if run is None:
             first = next(iter(steps.values()))
@@ -62,8 +74,12 @@ def write_steps(connection: Connection, requests: Iterable[MetricsRequest]) -> N
         for step in steps.values():
             run.add_step(step, None)
             rows.append(step)
+        run.history = report.history
+        if report.summary:
+            report.summary = within_limit(connection, run, report.summary)
     write()
     write_totals(connection, totals)
+    write_values(connection, [(totals[key].id, report.summary) for key, report in reports.items() if report.summary])
 
 
 def int32(step: int) -> int:
@@ -76,18 +92,23 @@ def milliseconds(timestamp: float) -> int:
     return round(max(INT64_MIN, min(timestamp * 1000, INT64_MAX)))
 
 
-def _steps_by_run(requests: Iterable[MetricsRequest]) -> dict[RunKey, dict[int, Step]]:
-    runs: dict[RunKey, dict[int, Step]] = {}
+def _reports_by_run(requests: Iterable[MetricsRequest]) -> dict[RunKey, _Report]:
+    reports: dict[RunKey, _Report] = {}
     now = utc_now()
     for request in requests:
         sender = request.sender
         key = RunKey(sender.workload, sender.run_id, sender.source)
-        steps = runs.setdefault(key, {})
-        for name, value, step_number, timestamp in request.metrics:
+        report = reports.setdefault(key, _Report())
+        steps = report.steps
+        for name, value, step_number, timestamp, is_summary in request.metrics:
             if name in RESERVED_NAMES:
                 continue
             time_ms = milliseconds(timestamp)
             iteration = int32(step_number)
+            if is_summary:
+                keep_latest(report.summary, name, SummaryValue(value, iteration, time_ms))
+            else:
+                report.history.add(name)
             step = steps.get(iteration)
             if step is None:
                 step = steps[iteration] = {
@@ -108,7 +129,7 @@ def _steps_by_run(requests: Iterable[MetricsRequest]) -> dict[RunKey, dict[int, 
                 step["first_time_ms"] = time_ms
             elif time_ms > step["last_time_ms"]:
                 step["last_time_ms"] = time_ms
-    return {key: steps for key, steps in runs.items() if steps}
+    return {key: report for key, report in reports.items() if report.steps}
 
 
 def _stored_parts(connection: Connection, key: RunKey, iterations: list[int]) -> Iterator[tuple[list[int], int]]:

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Union
 
-from sqlalchemy import Connection, Executable, bindparam, select, tuple_
+from sqlalchemy import Connection, Executable, bindparam, false, select, true, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from primus_lens_local.decoding import INT64_MAX
@@ -41,9 +41,12 @@ class RunTotals:
     last_time_ms: int
     longest_step_ms: int = 0
     step_count: int = 0
+    summary_count: int = 0
     id: Optional[int] = None
     """The summary's, once it is stored."""
     new_metrics: Counter[str] = field(default_factory=Counter)
+    history: set[str] = field(default_factory=set)
+    """The metrics that came otherwise than as values of the summary alone."""
 
     def add_step(self, step: Mapping[str, Any], stored_metrics: Optional[Mapping[str, Any]]) -> None:
         """Take a step as it will be stored in; `stored_metrics` are those that it had already, None if it is new."""
@@ -81,13 +84,25 @@ def write_totals(connection: Connection, totals: Mapping[RunKey, RunTotals]) -> 
     connection.execute(_RUN_UPSERT[connection.dialect.name], rows)
     for row in _summaries(connection, [key for key, run in totals.items() if run.id is None], _READ_TOTALS):
         totals[RunKey(*row[:3])].id = row.id
-    counts = [
-        {"run_summary_id": run.id, "name_key": name_key(name), "name": name, "step_count": count}
-        for run in totals.values()
-        for name, count in run.new_metrics.items()
-    ]
-    if counts:
-        connection.execute(_METRIC_UPSERT[connection.dialect.name], counts)
+    logged, unlogged = _growth(totals)
+    if logged:
+        connection.execute(_LOGGED_UPSERT[connection.dialect.name], logged)
+    if unlogged:
+        connection.execute(_UNLOGGED_UPSERT[connection.dialect.name], unlogged)
+
+
+def _growth(totals: Mapping[RunKey, RunTotals]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return by how much each metric grew: of those that came as history, and of those that did not."""
+    logged: list[dict[str, Any]] = []
+    unlogged: list[dict[str, Any]] = []
+    for run in totals.values():
+        if run.summary_count:
+            # What is logged at a step that has a value of the summary grows by nothing, and becomes history.
+            run.new_metrics.update(dict.fromkeys(run.history, 0))
+        for name, count in run.new_metrics.items():
+            row = {"run_summary_id": run.id, "name_key": name_key(name), "name": name, "step_count": count}
+            (logged if name in run.history else unlogged).append(row)
+    return logged, unlogged
 
 
 def _summaries(connection: Connection, keys: Iterable[RunKey], query: Executable) -> Iterable[Any]:
@@ -104,6 +119,7 @@ _TOTALS = (
     RunSummary.last_time_ms,
     RunSummary.longest_step_ms,
     RunSummary.step_count,
+    RunSummary.summary_count,
 )
 _COUNTED = tuple(column.key for column in _TOTALS)
 _READ_TOTALS = select(*_KEY, *_TOTALS, RunSummary.id).where(tuple_(*_KEY).in_(bindparam("keys", expanding=True)))
@@ -114,16 +130,24 @@ def _run_upsert(insert: Upsert) -> Upsert:
     return insert.on_conflict_do_update(index_elements=[column.name for column in _KEY], set_=updated)
 
 
-def _metric_upsert(insert: Upsert) -> Upsert:
-    counted = MetricSummary.step_count + insert.excluded.step_count
-    return insert.on_conflict_do_update(index_elements=["run_summary_id", "name_key"], set_={"step_count": counted})
+def _metric_upsert(insert: Upsert, has_history: bool) -> Upsert:
+    grown: dict[str, Any] = {"step_count": MetricSummary.step_count + insert.excluded.step_count}
+    if has_history:
+        grown["has_history"] = true()
+    else:
+        insert = insert.values(has_history=false())
+    return insert.on_conflict_do_update(index_elements=["run_summary_id", "name_key"], set_=grown)
 
 
 _RUN_UPSERT: dict[str, Upsert] = {
     "sqlite": _run_upsert(sqlite.insert(RunSummary)),
     "postgresql": _run_upsert(postgresql.insert(RunSummary)),
 }
-_METRIC_UPSERT: dict[str, Upsert] = {
-    "sqlite": _metric_upsert(sqlite.insert(MetricSummary)),
-    "postgresql": _metric_upsert(postgresql.insert(MetricSummary)),
+_LOGGED_UPSERT: dict[str, Upsert] = {
+    "sqlite": _metric_upsert(sqlite.insert(MetricSummary), has_history=True),
+    "postgresql": _metric_upsert(postgresql.insert(MetricSummary), has_history=True),
+}
+_UNLOGGED_UPSERT: dict[str, Upsert] = {
+    "sqlite": _metric_upsert(sqlite.insert(MetricSummary), has_history=False),
+    "postgresql": _metric_upsert(postgresql.insert(MetricSummary), has_history=False),
 }

@@ -7,9 +7,9 @@ Times in columns that end in `_ms` are milliseconds since 1970 as the sender rep
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Optional
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MAX_ID_LENGTH = 256
@@ -79,10 +79,15 @@ class RunSummary(Base):
     last_time_ms: Mapped[int] = mapped_column(BigInteger)
     longest_step_ms: Mapped[int] = mapped_column(BigInteger)
     """The longest time between two metrics of one step: bounds a search by time."""
+    summary_count: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """How many of its metrics have a summary value."""
 
 
 class MetricSummary(Base):
-    """How many steps of a run have a metric."""
+    """How many steps of a run have a metric, and its value in the summary that the user's code made of the run.
+
+    The last three are null for a metric that never came as a value of the summary.
+    """
 
     __tablename__ = "metric_summaries"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -92,6 +97,11 @@ class MetricSummary(Base):
     """The name, or for a long one its beginning and digest: an index of PostgreSQL holds no long texts."""
     name: Mapped[str] = mapped_column(Text)
     step_count: Mapped[int] = mapped_column(BigInteger)
+    has_history: Mapped[bool] = mapped_column(server_default=true())
+    """Whether any of its points was logged; one that came as a value of the summary alone has no curve."""
+    summary_value: Mapped[Optional[float]] = mapped_column(Double)
+    summary_iteration: Mapped[Optional[int]] = mapped_column(Integer)
+    summary_time_ms: Mapped[Optional[int]] = mapped_column(BigInteger)
 
 
 class FrameworkDetection(Base):

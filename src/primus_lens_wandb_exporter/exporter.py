@@ -4,12 +4,15 @@ Each sink has a worker of its own, so that a Lens which does not answer never de
 never waits, but in `wait_for_flush`, under a deadline. Knows the `Sink` protocol and nothing else of the sinks.
 """
 
+import contextlib
 import time
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
+from .child_of_run import Route, route_of_child
+from .flush_mark import FlushMark
 from .records import Record, Run
 from .sinks import Counters, Sink
-from .worker import FlushMark, Worker, size_in_memory
+from .worker import Worker, size_in_memory
 
 # An answer at least this often means that things flow; such waiting does not use up the flush timeout.
 _FLOWING_S = 1.0
@@ -24,6 +27,7 @@ class FlushBudget:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._ends_at = float("inf")
         self.renew()
 
     def renew(self) -> None:
@@ -31,6 +35,19 @@ class FlushBudget:
         self.left = self._seconds
         # How far a sink was when it last stalled, by its name.
         self._stalled_at: Dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def as_a_whole(self) -> Iterator[None]:
+        """Within this context waiting takes no longer than the flush timeout, also while things flow."""
+        self._ends_at = time.monotonic() + self._seconds
+        try:
+            yield
+        finally:
+            self._ends_at = float("inf")
+
+    def hurry(self) -> None:
+        """Ends what waits `as_a_whole`, from a signal handler that interrupts it."""
+        self._ends_at = 0.0
 
     def wait(self, worker: Worker, mark: FlushMark) -> bool:
         """Waits until the mark is settled; gives up when nothing has moved and no time is left for such waiting.
@@ -41,12 +58,12 @@ class FlushBudget:
         sink = worker.sink
         while not mark.done.is_set():
             done = sink.work_done()
-            if self.left <= 0 and self._stalled_at.get(sink.name) == done:
+            if time.monotonic() >= self._ends_at or (self.left <= 0 and self._stalled_at.get(sink.name) == done):
                 mark.abandoned = True
                 return False
             began = time.monotonic()
             limit = min(_FLOWING_S, self.left) if self.left > 0 else _SHORTEST_WAIT_S
-            while not mark.done.wait(0.01) and time.monotonic() - began < limit:
+            while not mark.done.wait(0.01) and time.monotonic() < min(began + limit, self._ends_at):
                 if sink.work_done() != done:
                     break
             else:
@@ -63,21 +80,25 @@ class Exporter:
         self._workers = [Worker(sink, capacity_bytes) for sink in sinks]
         self._budget = budget
 
-    def route(self, run: Run) -> Tuple[Worker, ...]:
-        """The workers whose sinks take the records of this run."""
-        return tuple(worker for worker in self._workers if worker.sink.takes_run(run))
+    def route(self, run: Run, begun_here: bool = True) -> Route:
+        """The workers whose sinks take the records of this run, which this process began or another one."""
+        route: Route = tuple(worker for worker in self._workers if worker.sink.takes_run(run))
+        return route if begun_here else route_of_child(route)
 
     @staticmethod
-    def export(record: Record, route: Tuple[Worker, ...]) -> None:
+    def export(record: Record, route: Route) -> None:
         """Queues a record. Never blocks, never raises for a full queue."""
         size = size_in_memory(record)
         for worker in route:
             worker.put(record, size)
 
-    @staticmethod
-    def is_busy(route: Tuple[Worker, ...]) -> bool:
+    def is_busy(self) -> bool:
         """Whether a sink has enough to do for now: who can wait does not hand over more."""
-        return any(worker.backlog() > _ENOUGH_TO_DO for worker in route)
+        return any(worker.backlog() > _ENOUGH_TO_DO for worker in self._workers)
+
+    def delivers(self, run: Run, sink_name: str) -> bool:
+        """Whether records of the run go to that sink."""
+        return any(worker.sink.name == sink_name and worker.sink.takes_run(run) for worker in self._workers)
 
     @property
     def seconds_to_flush(self) -> float:
@@ -103,6 +124,10 @@ class Exporter:
 
     def flush(self) -> bool:
         return self.wait_for_flush(self.request_flush())
+
+    def held_locks(self) -> List[Any]:
+        """The locks that the calling thread holds and a flush needs: it is a signal handler that interrupted it."""
+        return [lock for worker in self._workers for lock in worker.held_locks()]
 
     def counters(self) -> Dict[str, Counters]:
         """Counters by the name of the sink."""

@@ -49,6 +49,8 @@ class FollowedRun:
         self._needs_summary = False
         self.is_needed = False
         self.has_delivered = False
+        # Values in rows that hold no finite number.
+        self.unsendable = 0
         self.trouble = ""
 
     def expect_step_metric(self, name: str, step: int) -> None:
@@ -164,6 +166,7 @@ class FollowedRun:
         if data:
             self._export(MetricsRecord(self.run, row.sequence, row.step, row.timestamp, metrics, data))
             self.has_delivered = self.has_delivered or bool(metrics)
+            self.unsendable += 0 if metrics else len(data)
 
     def _deliver_summary(self, sent: Dict[str, Number], step: Optional[int]) -> None:
         rows = self._rows

@@ -8,6 +8,8 @@ import contextlib
 import threading
 from typing import Iterator
 
+from . import autoreload
+
 # An import that takes longer has a trouble of its own; then the fork goes on as it would without us.
 LONGEST_WAIT_S = 2.0
 
@@ -20,6 +22,7 @@ def importing() -> Iterator[None]:
     """Surrounds imports that run on a thread of the exporter."""
     with _lock:
         yield
+    autoreload.keep_out()
 
 
 def before_fork() -> None:

@@ -1,7 +1,7 @@
 """The only file that touches wandb: wraps ``wandb.init``, what takes history, and ``Run.finish``; makes calls records.
 
-What is wrapped stays itself: methods are wrapped in place on the class, the original is called exactly once, outside
-of any ``try``, and its result and exceptions pass untouched. Around it everything is guarded.
+What is wrapped stays itself: methods are wrapped in place on the class, the original is called exactly once, and its
+result and exceptions pass untouched. Around it everything is guarded.
 """
 
 import atexit
@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, Optional, Set, Tuple
 
-from . import diagnostics, file_follower, fork_safety, runtime, steps
+from . import autoreload, diagnostics, file_follower, fork_safety, runtime, steps
 from .records import SUMMARY, UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
 from .shared_flag import OTHERS_LOG
@@ -58,6 +58,10 @@ def patch_wandb(wandb: Any) -> None:
     _wrap_method(run_class, "__exit__", _wrap_finish)
     _wrap_init(wandb)
     wandb._primus_lens_patched = True
+    try:
+        _take_up_going_run(wandb)
+    except Exception as error:
+        diagnostics.report_failure("taking up a run", error)
     diagnostics.debug(
         "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
@@ -107,13 +111,30 @@ def _wrap_init(wandb: Any) -> None:
     wandb.init = init
 
 
-def _on_init(run: Any) -> None:
+def _take_up_going_run(wandb: Any) -> None:
+    """The run of a notebook that installs the hook in the middle of it."""
+    run: Any = vars(wandb).get("run")
+    if not _passes_log(run):
+        return
+    # wandb has bound it to the run at `init`; the oldest versions to the very function that is wrapped now.
+    bound_to: Any = getattr(wandb.log, "__self__", None)
+    if bound_to is run:
+        wandb.log = run.log
+    if _TRACKER not in run.__dict__:
+        _take_up_late(run)
+
+
+def _passes_log(run: Any) -> bool:
+    """Whether what is logged to it comes by; disabled runs never pass Run.log: tracking is off."""
     run_class: Any = _find_run_class()
-    # Disabled runs never pass Run.log: tracking is off.
-    if run_class is None or not isinstance(run, run_class) or getattr(type(run), "log", None) is not run_class.log:
+    return run_class is not None and isinstance(run, run_class) and getattr(type(run), "log", None) is run_class.log
+
+
+def _on_init(run: Any) -> None:
+    if not _passes_log(run):
         return
     if _TRACKER not in run.__dict__:
-        _take_up(run, _read_current_step(run))
+        _take_up(run)
     diagnostics.debug("intercepted wandb.init(): run %s", run.id)
 
 
@@ -126,27 +147,32 @@ def _wrap_log(original: Any) -> Any:
                 return original(self, *args, **kwargs)
         sample = None
         given_args, given_kwargs = args, kwargs
-        if tracker.has_sampler:
+        if tracker.sampler is not None:
             sample, given_args, given_kwargs = _with_sample(tracker, args, kwargs)
-        if tracker.is_counted and (tracker.lock.acquire(False) or tracker.take_turn()):
+        is_counted = tracker.is_counted and (tracker.lock.acquire(False) or tracker.take_turn())
+        try:
             try:
                 result = original(self, *given_args, **given_kwargs)
-                step = _count(self, tracker, args, kwargs)
+                step = _count(tracker, args, kwargs) if is_counted else _UNCOUNTED
             finally:
-                tracker.lock.release()
-        else:
-            result = original(self, *given_args, **given_kwargs)
-            step = _UNCOUNTED
-        try:
-            _on_log(self, tracker, step, sample, args, kwargs)
-        except Exception as error:
-            diagnostics.report_failure("recording a log call", error)
+                if is_counted:
+                    tracker.lock.release()
+            try:
+                _on_log(self, tracker, step, sample, args, kwargs)
+            except Exception as error:
+                diagnostics.report_failure("recording a log call", error)
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C, or a signal handler that raises: wandb's service may have got the call, whatever was counted here.
+            tracker.stop_counting(calls_in_doubt=1)
+            raise
         return result
 
     return log
 
 
-def _count(wandb_run: Any, tracker: RunTracker, args: Any, kwargs: Any) -> Any:
+def _count(tracker: RunTracker, args: Any, kwargs: Any) -> Any:
     """The step of a call that wandb has just taken; None when wandb dropped it, `_UNCOUNTED` where nobody can tell."""
     try:
         count = len(args)
@@ -169,8 +195,7 @@ def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[
     """What is known of a run that was not seen to begin, or that a fork brought into this process."""
     try:
         if tracker is None:
-            # Read before the call: afterwards the count of a run that we did not see start has moved on.
-            return _take_up(wandb_run, _read_current_step(wandb_run))
+            return _take_up_late(wandb_run)
         if _is_ignored_by_wandb(wandb_run):
             return None
         tracker.enter_process(tracker.run.run_id, _generation)
@@ -348,17 +373,17 @@ def _begin_flush(wandb_run: Any) -> Any:
         return None
 
 
-def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
+def _take_up(wandb_run: Any) -> RunTracker:
     attributes = wandb_run.__dict__
-    if current_step is None:
-        current_step = int(wandb_run.starting_step)
-    # A pickled or attached run is one that another process began; which one, only the pickled one tells.
-    owner = (attributes.get("_init_pid") or 0) if attributes.get("_is_attached") else os.getpid()
-    if owner == os.getpid() and attributes.get("_is_attached"):
-        owner = 0
-    tracker = RunTracker(str(wandb_run.id), current_step, _generation, _find_file(wandb_run), owner)
+    owner = os.getpid()
+    if attributes.get("_is_attached"):
+        # Another process began the run; which one, only a pickled run tells.
+        owner = attributes.get("_init_pid") or 0
+        owner = 0 if owner == os.getpid() else owner
+    tracker = RunTracker(str(wandb_run.id), int(wandb_run.starting_step), _generation, _find_file(wandb_run), owner)
     attributes[_TRACKER] = tracker
     _trackers.add(tracker)
+    autoreload.keep_out()
     try:
         tracker.report_detection(wandb_run)
     except Exception as error:  # the call that took the run up is recorded all the same
@@ -366,23 +391,17 @@ def _take_up(wandb_run: Any, current_step: Optional[int]) -> RunTracker:
     return tracker
 
 
+def _take_up_late(wandb_run: Any) -> RunTracker:
+    """A run that was not seen to begin: all of it, what was logged before included, comes from wandb's own file."""
+    tracker = _take_up(wandb_run)
+    tracker.stop_counting()
+    return tracker
+
+
 def _find_file(wandb_run: Any) -> str:
     """Where wandb itself records the run."""
     path = getattr(getattr(wandb_run, "_settings", None), "sync_file", None)
     return os.path.abspath(path) if isinstance(path, str) and path else ""
-
-
-def _read_current_step(wandb_run: Any) -> Optional[int]:
-    """wandb's own count for its next call, from the attribute that the version has; None in a child's attached run.
-
-    An attribute only: ``run.step`` would ask wandb's service.
-    """
-    attributes = wandb_run.__dict__
-    for name in ("_local_step", "_step", "history_step"):
-        if isinstance(attributes.get(name), int):
-            return int(attributes[name])
-    step = getattr(attributes.get("history"), "_step", None)
-    return step if isinstance(step, int) else None
 
 
 def _is_ignored_by_wandb(wandb_run: Any) -> bool:

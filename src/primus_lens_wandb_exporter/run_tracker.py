@@ -29,7 +29,6 @@ class RunTracker:
         "_look_again_after_s",
         "_owner",
         "_reported",
-        "_sampler",
         "_wandb_file",
         "counter",
         "exporter",
@@ -43,6 +42,7 @@ class RunTracker:
         "others_log",
         "route",
         "run",
+        "sampler",
         "sent_summary",
         "turns",
         "unsendable",
@@ -71,20 +71,20 @@ class RunTracker:
         # How many calls were counted.
         self.turns = 0
         self.unsendable = 0
-        self.enter_process(run_id, generation)
+        self.enter_process(run_id, generation, begun_here=not is_attached)
         if is_attached:
             self.join_as_child()
 
-    def enter_process(self, run_id: str, generation: int) -> None:
+    def enter_process(self, run_id: str, generation: int, begun_here: bool = False) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self._sampler = runtime.start_run(run_id, self._wandb_file)
-        self.route = self.exporter.route(self.run)
+        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here)
+        self.route = self.exporter.route(self.run, begun_here)
         # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
         # A signal handler or a finaliser that logs in the middle of a call waits in vain, once: its place in the order
         # is unknown too.
         self.lock = threading.Lock()
         self.generation = generation
-        self.followed = FollowedRun(self.run, self._export_row, self._sinks_are_busy)
+        self.followed = FollowedRun(self.run, self._export_row, self.exporter.is_busy)
 
     def join_as_child(self) -> None:
         """This process logs to a run that another one began: only wandb's service counts for both.
@@ -119,13 +119,13 @@ class RunTracker:
             turns = self.turns
         return True
 
-    def stop_counting(self) -> None:
+    def stop_counting(self, calls_in_doubt: int = 0) -> None:
         """From here on wandb's service alone knows the steps: the rows are delivered from wandb's own file."""
         if not self.is_counted:
             return
         self.is_counted = False
         if self.is_owner:
-            self.followed.deliver_rows_from(self.counter.current)
+            self.followed.deliver_rows_from(self.counter.current - calls_in_doubt)
         diagnostics.debug("steps of run %s are counted by wandb alone: its own file is read", self.run.run_id)
 
     def stop_counting_after_calls(self) -> None:
@@ -146,9 +146,6 @@ class RunTracker:
 
     def _export_row(self, record: MetricsRecord) -> None:
         self.exporter.export(record, self.route)
-
-    def _sinks_are_busy(self) -> bool:
-        return self.exporter.is_busy(self.route)
 
     def read_to_end(self) -> bool:
         """When wandb has finished the run: delivers what only its own file tells; whether there was a reason to."""
@@ -172,16 +169,12 @@ class RunTracker:
                 shlex.quote(followed.run.wandb_file),
             )
         self.has_sent = self.has_sent or followed.has_delivered
+        self.unsendable += followed.unsendable
         return True
-
-    @property
-    def has_sampler(self) -> bool:
-        """Whether system metrics join the log calls of this run."""
-        return self._sampler is not None
 
     def latest_sample(self) -> Dict[str, float]:
         """The newest system metrics; empty when there are none. Not to be changed."""
-        sampler = self._sampler  # another thread may end the run meanwhile
+        sampler = self.sampler  # another thread may end the run meanwhile
         return sampler.latest() if sampler is not None else _NO_SAMPLE
 
     def report_detection(self, wandb_run: Any) -> None:
@@ -217,7 +210,7 @@ class RunTracker:
 
     def say_if_nothing_was_sent(self) -> None:
         """A person who looks for the run in Lens learns why it is not there."""
-        if self.unsendable and not self.has_sent and any(worker.sink.name == LensSink.name for worker in self.route):
+        if self.unsendable and not self.has_sent and self.exporter.delivers(self.run, LensSink.name):
             diagnostics.warn_once(
                 ("nothing sent", self.run.run_id),
                 "run %s is not in Lens: none of the %d values that were logged is a finite number. Text, media and "
@@ -228,7 +221,7 @@ class RunTracker:
 
     def end(self) -> None:
         """The run is over: it needs no system metrics any more. Calling it again changes nothing."""
-        sampler, self._sampler = self._sampler, None
+        sampler, self.sampler = self.sampler, None
         if sampler is not None:
             sampler.stop()
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from . import diagnostics, identity
+from . import child_of_run, diagnostics, identity, sigterm
 from .exporter import Exporter, FlushBudget
 from .owned_files import OwnedFiles
 from .records import Run
@@ -38,10 +38,13 @@ def read_settings() -> Settings:
     return settings
 
 
-def start_run(run_id: str, wandb_file: str = "") -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
+def start_run(
+    run_id: str, wandb_file: str = "", begun_here: bool = True
+) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
     """Returns what a run needs to be recorded in this process; equal settings share an exporter.
 
-    The sampler is there, and started, only where system metrics are asked for.
+    ``begun_here`` is False for a run that another process began. The sampler is there, and started, only where system
+    metrics are asked for.
     """
     global _budget, _sampler, _writer
     settings = read_settings()
@@ -59,6 +62,8 @@ def start_run(run_id: str, wandb_file: str = "") -> "Tuple[Exporter, Run, Option
     exporter = _exporters.get(settings)
     if exporter is None:
         exporter = _exporters[settings] = _make_exporter(settings, _budget)
+    if settings.flush_on_sigterm and begun_here:
+        sigterm.install(_flush_on_sigterm, _budget.hurry, _held_locks)
     run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file)
     return exporter, run, _sampler if settings.enhance_metrics else None
 
@@ -93,8 +98,22 @@ def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
     if _sampler is not None:
         _sampler.shut_down()
-    for settings, exporter in _exporters.items():
-        exporter.flush()
+    _deliver()
+
+
+def _flush_on_sigterm() -> None:
+    with _budget.as_a_whole():
+        _deliver()
+
+
+def _held_locks() -> List[Any]:
+    return [lock for exporter in list(_exporters.values()) for lock in exporter.held_locks()]
+
+
+def _deliver() -> None:
+    flushing = [(settings, exporter, exporter.request_flush()) for settings, exporter in list(_exporters.items())]
+    for settings, exporter, marks in flushing:
+        exporter.wait_for_flush(marks)
         counters = exporter.counters()
         for name in counters:
             diagnostics.debug("%s at the end: %s", name, counters[name])
@@ -115,7 +134,8 @@ def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str, i
     else:
         advice = "Set PRIMUS_LENS_WANDB_OUTPUT_PATH to keep a copy that can be delivered later"
     diagnostics.warn_once(
-        ("missing", settings),
+        # Once more at exit, where a job went on after a SIGTERM.
+        ("missing", settings, missing),
         "%d of %d metrics were not delivered to Lens at %s (%d pending, %d dropped, %d refused)%s. %s",
         missing,
         counters.received,
@@ -132,6 +152,8 @@ def reset_after_fork() -> None:
     """In the child: another writer, a fresh deadline, empty queues. The parent delivers what was queued before."""
     global _writer
     _writer = ""
+    sigterm.reset_after_fork()
+    child_of_run.reset_after_fork()
     if _budget is not None:
         _budget.renew()
     if _sampler is not None:

@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     flush_timeout_s: float = DEFAULT_FLUSH_TIMEOUT_S
     buffer_mb: float = DEFAULT_BUFFER_MB
     system_interval_s: float = DEFAULT_SYSTEM_INTERVAL_S
+    flush_on_sigterm: bool = False
 
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
@@ -64,6 +65,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         flush_timeout_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S),
         buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
         system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
+        flush_on_sigterm=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", _boolean, False),
     )
 
 

@@ -1,43 +1,39 @@
 """One sink, its queue and its thread. Knows the `Sink` protocol and nothing else of the sinks.
 
-The training thread only appends to the queue. The thread starts with the first record, is woken once for a group of
-records, and lives as long as the process. After a fork the child has a new lock, an empty queue and no thread.
+The training thread only appends to the queue; a child of a run, by `put_at_once`, does the thread's work as well. The
+thread starts with the first record, is woken once for a group of records, and lives as long as the process. After a
+fork the child has a new lock, an empty queue and no thread.
 """
 
+import contextlib
 import sys
 import threading
 import time
 from collections import deque
-from typing import Deque, List, Optional, Tuple, Union
+from typing import Any, Deque, Iterator, List, Optional, Tuple, Union
 
 from . import diagnostics
+from .flush_mark import FlushMark
 from .records import MetricsRecord, Record
 from .sinks import Counters, Sink
 
-# How long a thread lets records gather before it takes them: long enough to wake rarely, short enough that a
-# killed job has written all that is older than half a second.
+# How long a thread lets records gather before it takes them, to wake rarely. For a prompt sink the first record after
+# a silence is taken at once and others follow this soon: a killed job has written all that is older than 20 ms.
 GATHERING_TIME_S = 0.2
+PROMPT_GATHERING_TIME_S = 0.01
 # How many records a sink takes at a time. Between two such slices the thread lets the training thread run: without
 # that, training would wait for whole switch intervals of the interpreter (5 ms each).
 _SLICE = 64
 _YIELD_S = 0.0002
-# How many slices it takes before it works on what it has.
+# How many slices it takes before it works on what it has; a prompt sink works on each.
 _MOST_SLICES = 64
+# `put_at_once` leaves its record to whoever holds the sink for longer than this.
+_LONGEST_WAIT_FOR_SINK_S = 1.0
 # While somebody waits for a flush: look again this soon.
 _LOOK_AGAIN_S = 1.0
 # After an error in a sink it rests this long, and twice as long after each further one.
 _FIRST_REST_S = 1.0
 _LONGEST_REST_S = 60.0
-
-
-class FlushMark:
-    """Queued behind the records that a flush waits for."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.abandoned = False
-        # What `work_done` must reach: others may go on logging behind the mark.
-        self.settled_at = 0
 
 
 class Worker:
@@ -68,6 +64,13 @@ class Worker:
         self._waits_for_bell = False
         # While the thread lets records gather it is rung only when they become many.
         self._gathers = False
+        self._renew_sink_lock()
+
+    def _renew_sink_lock(self) -> None:
+        # Held while the sink is used, also around I/O: the training thread takes it in `put_at_once` alone. Re-entrant,
+        # so that a signal handler or a finaliser that logs finds out that it interrupted its own thread there.
+        self._sink_lock = threading.RLock()
+        self._uses_sink = False
 
     def put(self, record: Record, size: int) -> None:
         """Queues a record of ``size`` bytes. When the queue is full the oldest record goes, and is counted."""
@@ -87,6 +90,40 @@ class Worker:
         elif self._waits_for_bell or (self._gathers and self._queued_bytes > self._capacity_bytes / 4):
             self._waits_for_bell = self._gathers = False
             self._ring()
+
+    def put_at_once(self, record: Record, size: int) -> None:
+        """As `put`, but the sink has worked on the record when this returns: I/O on the calling thread.
+
+        For a process that may end at any moment without notice. What cannot be written now is left to the next call.
+        """
+        weight = self.sink.weigh(record)
+        if weight is None:
+            return
+        if sys.is_finalizing():
+            self._lock = threading.RLock()
+            self._renew_sink_lock()
+        with self._lock:
+            self._queue.append((record, size, weight))
+            self._queued_bytes += size
+        # Again, if a signal handler or a finaliser has logged since the last look.
+        while self._queue:
+            if not self._sink_lock.acquire(timeout=_LONGEST_WAIT_FOR_SINK_S):
+                return
+            try:
+                # Otherwise what this interrupted, on the same thread, goes on to take the record.
+                records = [] if self._uses_sink else self._take(with_marks=False)[0]
+                if not records:
+                    return
+                self._accept(records)
+                self._work(False, None)
+            finally:
+                self._sink_lock.release()
+
+    def held_locks(self) -> List[Any]:
+        """Those of its locks that the calling thread holds."""
+        # Both of Python's implementations have the method; threading.Condition calls it, too.
+        locks: List[Any] = [self._lock, self._sink_lock]
+        return [lock for lock in locks if lock._is_owned()]
 
     def _drop_oldest(self) -> None:
         marks = []
@@ -123,6 +160,7 @@ class Worker:
         mark = FlushMark()
         if sys.is_finalizing():
             self._lock = threading.RLock()
+            self._renew_sink_lock()
         with self._lock:
             if not self._started and not self._queue and not self.sink.work_left():
                 mark.done.set()
@@ -162,27 +200,40 @@ class Worker:
         while True:
             delay = self._turn(marks)
             if delay == 0.0:
+                time.sleep(_YIELD_S)
                 continue
             if marks:
                 # Somebody waits for a flush: they may give up meanwhile, so look again soon.
                 self._wait(_LOOK_AGAIN_S if delay is None else min(delay, _LOOK_AGAIN_S))
                 continue
-            self._waits_for_bell = True
-            if not self._queue:
-                self._wait(delay)
-            self._waits_for_bell = False
-            self._gathers = True
-            if not self._queued_marks:
-                self._wait(GATHERING_TIME_S)
-            self._gathers = False
+            if self.sink.is_prompt:
+                self._gather(PROMPT_GATHERING_TIME_S)
+                self._wait_for_news(delay)
+            else:
+                self._wait_for_news(delay)
+                self._gather(GATHERING_TIME_S)
+
+    def _wait_for_news(self, seconds: Optional[float]) -> None:
+        self._waits_for_bell = True
+        if not self._queue:
+            self._wait(seconds)
+        self._waits_for_bell = False
+
+    def _gather(self, seconds: float) -> None:
+        self._gathers = True
+        if not self._queued_marks:
+            self._wait(seconds)
+        self._gathers = False
 
     def _turn(self, marks: List[FlushMark], time_limit_s: Optional[float] = None) -> Optional[float]:
         """Moves what is queued to the sink and lets it work once; collects and settles flush marks."""
-        for _ in range(min(_MOST_SLICES, 1 + len(self._queue) // _SLICE)):
+        slices = 1 if self.sink.is_prompt else min(_MOST_SLICES, 1 + len(self._queue) // _SLICE)
+        for number in range(slices):
+            if number:
+                time.sleep(_YIELD_S)
             records, new_marks = self._take()
             if records:
                 self._accept(records)
-                time.sleep(_YIELD_S)
             for mark in new_marks:
                 mark.settled_at = self.sink.work_done() + self.sink.work_left()
                 marks.append(mark)
@@ -198,7 +249,8 @@ class Worker:
 
     def _accept(self, records: List[Record]) -> None:
         try:
-            self.sink.accept(records)
+            with self._using_sink():
+                self.sink.accept(records)
         except Exception as error:  # the thread must live as long as the job
             diagnostics.report_failure("the %s sink" % self.sink.name, error)
 
@@ -207,7 +259,8 @@ class Worker:
         if rest > 0:
             return rest
         try:
-            delay = self.sink.work(urgent, time_limit_s)
+            with self._using_sink():
+                delay = self.sink.work(urgent, time_limit_s)
         except Exception as error:  # the thread must live as long as the job, and must not spin
             diagnostics.report_failure("the %s sink" % self.sink.name, error)
             delay = self._rest_s = min(max(_FIRST_REST_S, self._rest_s * 2), _LONGEST_REST_S)
@@ -216,13 +269,26 @@ class Worker:
             self._rest_s = 0.0
         return delay
 
-    def _take(self) -> Tuple[List[Record], List[FlushMark]]:
+    @contextlib.contextmanager
+    def _using_sink(self) -> Iterator[None]:
+        with self._sink_lock:
+            self._uses_sink = True
+            try:
+                yield
+            finally:
+                self._uses_sink = False
+
+    def _take(self, with_marks: bool = True) -> Tuple[List[Record], List[FlushMark]]:
         records: List[Record] = []
         marks: List[FlushMark] = []
         with self._lock:
             while self._queue and len(records) < _SLICE:
                 entry = self._queue.popleft()
                 if isinstance(entry, FlushMark):
+                    if not with_marks:
+                        # It and what is behind it are the thread's, which is about to take them.
+                        self._queue.appendleft(entry)
+                        break
                     marks.append(entry)
                     self._queued_marks -= 1
                     continue

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, text
 
-from primus_lens_local.database import DatabaseError, open_database
+from primus_lens_local.database import DatabaseError, database_url, open_database
 from primus_lens_local.server import create_app
 from primus_lens_local.tables import Base
 
 from .conftest import WORKLOAD, Lens
 from .test_process import failure
+from .test_summaries import curves, metric, of_summary, send, summary
 
 FIRST_VERSION = Path(__file__).parent / "data" / "first_version.sql"
 
@@ -87,6 +91,48 @@ def test_the_migrations_lead_to_the_tables_of_the_code_on_either_database(databa
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     engine.dispose()
+
+
+def make_version_two(location: str) -> None:
+    """Make a database as the version before the summaries left it."""
+    config = Config()
+    config.set_main_option("script_location", str(files("primus_lens_local") / "migrations"))
+    engine = create_engine(database_url(location))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            text(
+                "INSERT INTO training_performance (workload_uid, run_id, data_source, iteration, pod_uuid, serial,"
+                " performance, times_ms, first_time_ms, last_time_ms, created_at, updated_at) VALUES ('w', 'r1',"
+                " 'wandb', 1, 'p', 0, :performance, :times_ms, 1000, 1000, '2026-01-01', '2026-01-01')"
+            ),
+            {"performance": '{"run_id":"r1","loss":0.5}', "times_ms": '{"loss":1000}'},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO run_summaries (workload_uid, run_id, data_source, step_count, first_iteration,"
+                " last_iteration, first_time_ms, last_time_ms, longest_step_ms)"
+                " VALUES ('w', 'r1', 'wandb', 1, 1, 1, 1000, 1000, 0)"
+            )
+        )
+        connection.execute(text("INSERT INTO metric_summaries VALUES (1, 'loss', 'loss', 1)"))
+    engine.dispose()
+
+
+def test_a_database_from_before_the_summaries_keeps_all_and_takes_them(database: str) -> None:
+    make_version_two(database)
+    with TestClient(create_app(database)) as client:
+        lens = Lens(client, database)
+        assert (summary(lens), curves(lens)) == ({}, [["loss"]])
+        assert [run["summary_count"] for run in lens.get(f"{WORKLOAD}/runs")["runs"]] == [0]
+        send(
+            lens, metric("loss", 0.25, step=2), of_summary("summary/loss", 0.1, step=2), of_summary("acc", 0.9, step=2)
+        )
+        assert (summary(lens), curves(lens)) == ({"acc": 0.9, "loss": 0.1}, [["loss"]])
+        assert [point["value"] for point in lens.points(metrics="loss")] == [0.5, 0.25]
+        counted = {metric["name"]: metric["count"] for metric in lens.get(f"{WORKLOAD}/metrics/available")["metrics"]}
+        assert counted == {"loss": 2, "acc": 1, "summary/loss": 1}
 
 
 def test_opening_twice_changes_nothing(old_file: Path) -> None:

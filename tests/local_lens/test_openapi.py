@@ -28,6 +28,7 @@ PATHS = [
     ("GET", "/api/v1/workloads/{workload_uid}/metrics/available"),
     ("GET", "/api/v1/workloads/{workload_uid}/metrics/data"),
     ("GET", "/api/v1/workloads/{workload_uid}/metrics/iteration-times"),
+    ("GET", "/api/v1/workloads/{workload_uid}/metrics/summary"),
     ("GET", "/api/v1/workloads"),
     ("GET", "/api/v1/workloads/{workload_uid}/runs"),
     ("GET", "/api/v1/workloads/{workload_uid}/framework-detection"),
@@ -35,7 +36,7 @@ PATHS = [
 ]
 
 # The others have nothing in them that could be wrong.
-NEGATED = PATHS[:8]
+NEGATED = PATHS[:9]
 
 
 @pytest.fixture

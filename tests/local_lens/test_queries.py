@@ -194,6 +194,7 @@ def test_runs_are_listed_earliest_first(trained: Lens) -> None:
         "run_id": "r1",
         "data_sources": ["tensorboard", "wandb"],
         "step_count": 3,
+        "summary_count": 0,
         "first_iteration": 2,
         "last_iteration": 10,
         "first_time": 0,

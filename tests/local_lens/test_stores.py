@@ -62,6 +62,7 @@ def test_late_and_repeated_steps_are_counted_once(either_lens: Lens) -> None:
         "run_id": "r1",
         "data_sources": ["wandb"],
         "step_count": 2,
+        "summary_count": 0,
         "first_iteration": 2,
         "last_iteration": 5,
         "first_time": 1000,

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.owned_files import OwnedFiles
 from primus_lens_wandb_exporter.records import MetricsRecord, Run
 from primus_lens_wandb_exporter.sinks.delivery_ledger import DeliveryLedger
-from primus_lens_wandb_exporter.sinks.jsonl import JsonlSink, encode_line, path_of
+from primus_lens_wandb_exporter.sinks.jsonl import LOOK_AGAIN_S, JsonlSink, encode_line, path_of
 
 RUN = Run("r1", Identity("w"), Place(node_rank=1, local_rank=2), "writer")
 
@@ -85,6 +86,7 @@ def test_a_mirror_that_somebody_removed_is_begun_anew(tmp_path: Path) -> None:
         assert [json.loads(line)["sequence"] for line in path.read_text().splitlines()] == [sequence]
         assert "identity" in Path(str(path) + ".delivery").read_text()
         shutil.rmtree(tmp_path / "out")
+        time.sleep(LOOK_AGAIN_S)
 
 
 def test_half_a_line_of_a_killed_process_stays_alone(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_everything_can_be_set() -> None:
             "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT": "0",
             "PRIMUS_LENS_WANDB_BUFFER_MB": "1.5",
             "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "9",
+            "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM": "true",
         }
     )
     assert settings == (
@@ -62,6 +63,7 @@ def test_everything_can_be_set() -> None:
         0.0,
         1.5,
         9.0,
+        True,
     )
 
 

@@ -13,6 +13,7 @@ RUN = Run("r", Identity("w"), Place(), "writer")
 
 class FailingSink:
     name = "failing"
+    is_prompt = False
     delivered = rejected = dropped = 0
 
     def __init__(self) -> None:

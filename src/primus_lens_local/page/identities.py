@@ -34,9 +34,9 @@ class Identities:
         before = self._last_id
         for self._last_id, pod_name, evidence in connection.execute(query, execution_options={"yield_per": 10}):
             wandb, environment = _object(evidence, "wandb"), _object(evidence, "environment")
-            self._runs.setdefault(_text(wandb.get("id")), {}).update(
-                name=_text(wandb.get("name")),
-                project=_text(wandb.get("project")),
+            self._runs.setdefault(shown_text(wandb.get("id")), {}).update(
+                name=shown_text(wandb.get("name")),
+                project=shown_text(wandb.get("project")),
                 pod=pod_name,
                 node=_first(environment, _NODE_RANK),
                 rank=_first(environment, _RANK),
@@ -54,10 +54,10 @@ def _object(evidence: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _first(environment: dict[str, Any], names: tuple[str, ...]) -> str:
-    return next((_text(environment[name]) for name in names if environment.get(name)), "")
+    return next((shown_text(environment[name]) for name in names if environment.get(name)), "")
 
 
-def _text(value: Any) -> str:
+def shown_text(value: Any) -> str:
     """Return what a page shows; somebody may have sent megabytes."""
     text = str(value or "")
     return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"

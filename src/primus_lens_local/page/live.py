@@ -129,6 +129,7 @@ class LiveWorkload:
                 "last_step": row.last_iteration,
                 "first_time": row.first_time_ms,
                 "last_time": row.last_time_ms,
+                "summary": row.summary_count,
                 "metrics": listed[key],
             }
             for key, row in self._summaries.items()
@@ -179,5 +180,6 @@ def columns(blocks: list[Block]) -> dict[str, list[float]]:
 
 
 def _metric_names(connection: Connection, run_summary_id: int) -> list[str]:
-    query = select(MetricSummary.name).where(MetricSummary.run_summary_id == run_summary_id)
+    """Return the metrics that have a curve: a value of the summary alone is a number, not a point."""
+    query = select(MetricSummary.name).where(MetricSummary.run_summary_id == run_summary_id, MetricSummary.has_history)
     return sorted(connection.scalars(query))

@@ -10,13 +10,18 @@ import json
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from sqlalchemy import select
 
 from primus_lens_local import queries
 from primus_lens_local.detections import framework_detection
+from primus_lens_local.page.identities import shown_text
 from primus_lens_local.page.live import LiveWorkloads, columns
+from primus_lens_local.queries import Filters
 from primus_lens_local.routes.dependencies import EngineOfApp
 from primus_lens_local.series import block_width, count_steps, last_values, read_blocks
 from primus_lens_local.summaries import RunKey
+from primus_lens_local.summary_values import read_values
+from primus_lens_local.tables import RunSummary
 
 
 def _refuse_nul(request: Request) -> None:
@@ -28,6 +33,7 @@ router = APIRouter(prefix="/page", include_in_schema=False, dependencies=[Depend
 
 _WORTH_COMPRESSING = 4096
 _NEWEST_STEPS = 2000
+_MAX_SUMMARY_VALUES = 50_000
 
 Names = Annotated[list[str], Query(default_factory=list)]
 Step = Annotated[int, Query(ge=-(2**31), lt=2**31)]
@@ -85,6 +91,22 @@ def read_last_values(
             name: last_values(connection, RunKey(workload, name, source), metric, _NEWEST_STEPS) for name in set(run)
         }
     return _answer(request, {"values": values})
+
+
+@router.get("/summaries")
+def read_summaries(request: Request, engine: EngineOfApp, workload: str, source: str, run: Names) -> Response:
+    """Read the summaries of some runs, `[name, value, step, time]` for each value; of very many, those of some runs."""
+    found: dict[str, Any] = {}
+    room = _MAX_SUMMARY_VALUES
+    with engine.connect() as connection:
+        for name in dict.fromkeys(run):
+            if room <= 0:
+                break
+            id = connection.scalar(select(RunSummary.id).where(*Filters(source, name).of_runs(workload)))
+            values = {} if id is None else read_values(connection, id)
+            found[name] = [[shown_text(metric), *value] for metric, value in values.items()]
+            room -= len(values)
+    return _answer(request, {"summaries": found})
 
 
 @router.get("/framework")

@@ -43,7 +43,7 @@ def _described(body: Struct, data: dict[str, Any] = answers.ACCEPTED_SCHEMA) -> 
 
 @router.post("/metrics", **_described(contract.METRICS_BODY))
 async def report_metrics(request: Request) -> Response:
-    """Store metrics: one row per step of a run."""
+    """Store metrics: one row per step of a run. The tag `kind: summary` makes one a value of its run's summary, too."""
     return await _report(request, contract.decode_metrics)
 
 

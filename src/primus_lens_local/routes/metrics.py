@@ -81,6 +81,12 @@ async def read_iteration_times(engine: EngineOfApp, workload_uid: str, filters: 
     return await _points(workload_uid, filters, points.iteration_times(engine, workload_uid, filters))
 
 
+@router.get("/summary")
+async def read_summaries(engine: EngineOfApp, workload_uid: str, filters: RequestedFilters) -> Response:
+    """Read the summaries of the runs, sorted by run and name; `iteration` and `timestamp` are those of the value."""
+    return await _points(workload_uid, filters, points.summaries(engine, workload_uid, filters))
+
+
 async def _points(workload_uid: str, filters: Filters, pages: Iterator[list[Point]]) -> Response:
     """Answer in one piece what is short; what is longer is read while it is sent. What fails at once is an error."""
     asked = f'"workload_uid":{json.dumps(workload_uid)},"data_source":{json.dumps(filters.data_source or "")}'

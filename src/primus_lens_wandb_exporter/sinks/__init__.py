@@ -25,9 +25,11 @@ class Counters(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where records go. All methods but the first two are called on the sink's own thread only."""
+    """Where records go. All methods but the first two are called by one thread at a time, as a rule the sink's own."""
 
     name: str
+    # Whether each record is wanted soon, because what the sink has done with it outlives the process.
+    is_prompt: bool
 
     @property
     def delivered(self) -> int: ...

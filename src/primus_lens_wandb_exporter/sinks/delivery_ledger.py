@@ -38,9 +38,15 @@ class DeliveryLedger:
 
     def introduce(self, mirror_path: str, run: Run) -> None:
         """Notes who the run is, before its first line in the mirror."""
-        key = (run.writer, run.run_id)
-        if key in self._introduced and not self._is_stale(mirror_path):
-            return
+        if (run.writer, run.run_id) not in self._introduced:
+            self._introduce(mirror_path, run)
+
+    def introduce_again(self, mirror_path: str, run: Run) -> None:
+        """Notes it once more where somebody removed the ledger meanwhile."""
+        if self._is_stale(mirror_path):
+            self._introduce(mirror_path, run)
+
+    def _introduce(self, mirror_path: str, run: Run) -> None:
         line = {
             "writer": run.writer,
             "run_id": run.run_id,
@@ -52,7 +58,7 @@ class DeliveryLedger:
         }
         try:
             self._append(mirror_path, line)
-            self._introduced.add(key)
+            self._introduced.add((run.writer, run.run_id))
         except OSError as error:
             self._warn(mirror_path, error)
 

@@ -11,8 +11,9 @@ import errno
 import json
 import math
 import os
+import time
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .. import diagnostics
 from ..identity import Place
@@ -29,6 +30,9 @@ _LARGEST_WRITE = 64 * 1024
 # A full disk may have room again.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RETRY_S = 1.0
+# How often it looks whether somebody removed its files: each look lets go of the interpreter, and training may hold it
+# for a while then.
+LOOK_AGAIN_S = 0.2
 
 
 def path_of(output_path: str, place: Place) -> str:
@@ -47,6 +51,7 @@ class JsonlSink:
     """Appends to the files below one folder; an unwritable one is one warning, and the job goes on."""
 
     name = "jsonl"
+    is_prompt = True
 
     def __init__(self, files: OwnedFiles, capacity_bytes: float, ledger: DeliveryLedger) -> None:
         self._files = files
@@ -58,6 +63,9 @@ class JsonlSink:
         self._descriptors: Dict[str, int] = {}
         self._torn: "set[str]" = set()
         self._unwritten: Deque[_Chunk] = deque()
+        self._look_again_at = 0.0
+        # What may have to be introduced once more, where somebody removed the ledger.
+        self._mentioned: "Set[Tuple[str, Run]]" = set()
 
     def takes_run(self, run: Run) -> bool:
         return True
@@ -76,6 +84,7 @@ class JsonlSink:
             if record.run is not run:
                 run = record.run
                 self._ledger.introduce(record_path, run)
+                self._mentioned.add((record_path, run))
             if lines and (record_path != path or size + len(line) > _LARGEST_WRITE):
                 self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
                 lines, size = [], 0
@@ -86,6 +95,30 @@ class JsonlSink:
             self._unwritten.append(_Chunk(path, b"".join(lines), len(lines)))
 
     def work(self, urgent: bool, time_limit_s: Optional[float] = None) -> Optional[float]:
+        if not self._unwritten:
+            return None
+        looks = urgent or time.monotonic() >= self._look_again_at
+        if looks:
+            self._forget_stale_files()
+        delay = self._write_all()
+        if looks:
+            # Last of all: the lines matter more.
+            self._look_again_at = time.monotonic() + LOOK_AGAIN_S
+            while self._mentioned:
+                self._ledger.introduce_again(*self._mentioned.pop())
+        return delay
+
+    def _forget_stale_files(self) -> None:
+        for path, descriptor in list(self._descriptors.items()):
+            if is_stale(descriptor, path):
+                self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        descriptor = self._descriptors.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _write_all(self) -> Optional[float]:
         while self._unwritten:
             chunk = self._unwritten[0]
             try:
@@ -106,6 +139,7 @@ class JsonlSink:
                     self._files.root,
                 )
                 self.dropped += chunk.calls
+                self._forget(chunk.path)
             else:
                 self.delivered += chunk.calls
             self._unwritten.popleft()
@@ -113,7 +147,7 @@ class JsonlSink:
 
     def _write(self, chunk: _Chunk) -> None:
         descriptor = self._descriptors.get(chunk.path)
-        if descriptor is None or is_stale(descriptor, chunk.path):
+        if descriptor is None:
             descriptor = self._open(chunk.path)
         lines = b"\n" + chunk.lines if chunk.path in self._torn else chunk.lines
         written = os.write(descriptor, lines)
@@ -127,9 +161,6 @@ class JsonlSink:
             self._write(rest)
 
     def _open(self, path: str) -> int:
-        stale = self._descriptors.pop(path, None)
-        if stale is not None:
-            os.close(stale)
         descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._descriptors[path] = descriptor
         if ends_in_half_a_line(descriptor):
@@ -155,6 +186,7 @@ class JsonlSink:
     def reset_after_fork(self) -> None:
         # The descriptors stay usable: appends of parent and child do not mix.
         self._unwritten.clear()
+        self._mentioned.clear()
         self.delivered = self.rejected = self.dropped = 0
 
 

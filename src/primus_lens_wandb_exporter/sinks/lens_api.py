@@ -42,6 +42,7 @@ class LensSink:
     """
 
     name = "lens"
+    is_prompt = False
 
     def __init__(
         self,

@@ -45,11 +45,28 @@ function openWorkload() {
 }
 
 async function showRuns({ overview, isFirst }) {
-  if (!overview && !isFirst) return;
+  if (!overview && !isFirst && !view.isToggled) return;
+  const shown = view;
   const runs = live.runs.filter((run) => run.source === live.source);
   const metrics = mainMetrics(runs);
-  const { values } = await ask("last-values", { workload: live.workload, source: live.source, run: runs.map((run) => run.run), metric: metrics });
-  if (state.tab === "runs") view.element.replaceChildren(runTable(runs, metrics, values, live.now));
+  // The newest summary is open until the user chooses.
+  const open = shown.open ?? new Set(runs.filter((run) => run.summary).slice(-1).map((run) => run.run));
+  const toggle = (run) => {
+    shown.open ??= open;
+    if (!shown.open.delete(run)) shown.open.add(run);
+    shown.isToggled = true;
+    poll();
+  };
+  shown.isToggled = false;
+  const asked = { workload: live.workload, source: live.source };
+  const [{ values }, { summaries }] = await Promise.all([
+    ask("last-values", { ...asked, run: runs.map((run) => run.run), metric: metrics }),
+    open.size ? ask("summaries", { ...asked, run: [...open] }) : { summaries: {} },
+  ]);
+  if (view !== shown) return;
+  const focused = document.activeElement?.dataset.run;
+  shown.element.replaceChildren(runTable(runs, metrics, values, new Map(Object.entries(summaries)), toggle, live.now));
+  for (const button of shown.element.querySelectorAll("button.fold")) if (button.dataset.run === focused) button.focus();
 }
 
 async function showFramework({ overview, isFirst }) {

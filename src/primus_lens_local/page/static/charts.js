@@ -180,6 +180,9 @@ export class Charts {
 
   #nothing(names) {
     if (names.length) return empty("No metric has this in its name", `Nothing here contains “${state.search}”.`);
+    if (!this.isSystem && this.runs.some((run) => run.summary)) {
+      return empty("No metric with a curve", "What these runs sent so far are values of their summary: see the tab Runs.");
+    }
     if (!this.isSystem) return empty("No metrics yet", "Charts appear here with the first wandb.log call of the job.");
     return empty("No system metrics", "The job sends CPU, memory and GPU figures with every wandb.log call when it is started with:",
       "export PRIMUS_LENS_WANDB_ENHANCE_METRICS=true");

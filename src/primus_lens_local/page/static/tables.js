@@ -32,22 +32,32 @@ export function mainMetrics(runs) {
   return names.sort((a, b) => score(a) - score(b) || a.localeCompare(b)).slice(0, SHOWN_METRICS);
 }
 
-export function runTable(runs, metrics, values, now) {
+/** `summaries`: run -> [[name, value, step, time]], of those that are open; `toggle(run)` opens or closes one. */
+export function runTable(runs, metrics, values, summaries, toggle, now) {
   if (!runs.length) return empty("No runs yet", "A run appears here with its first wandb.log call.");
+  const headings = ["Run", "", "First point", "Last point", "#Duration", "#Steps", "#Last step", "#Points",
+    ...metrics.map((name) => `#${name}`)];
   const row = (run, index) => {
     const { title, detail } = runLabel(run);
-    return h("tr", {},
+    const summary = summaries.get(run.run);
+    const fold = run.summary > 0 && h("button", { type: "button", class: "fold", "data-run": run.run,
+      "aria-expanded": String(Boolean(summary)), onclick: () => toggle(run.run) }, `Summary: ${plural(run.summary, "value")}`);
+    return [h("tr", {},
       h("th", { scope: "row" }, h("i", { style: { background: `var(${color(index)})` } }), title,
-        detail && h("small", {}, detail)),
+        detail && h("small", {}, detail), fold),
       h("td", {}, isLive(run.last_time, now) ? h("span", { class: "live" }, "live") : ""),
       h("td", {}, clock(run.first_time)), h("td", {}, clock(run.last_time)),
       h("td", { class: "n" }, duration((run.last_time - run.first_time) / 1000)),
       h("td", { class: "n" }, count(run.steps)), h("td", { class: "n" }, count(run.last_step)),
       h("td", { class: "n" }, count(run.points)),
-      ...metrics.map((name) => h("td", { class: "n" }, number(values[run.run]?.[name]))));
+      ...metrics.map((name) => h("td", { class: "n" }, number(values[run.run]?.[name])))),
+    summary && h("tr", { class: "summary" }, h("td", { colspan: headings.length }, h("dl", {}, summary.map(summaryValue))))];
   };
-  return h("section", { class: "page" }, table(["Run", "", "First point", "Last point", "#Duration", "#Steps", "#Last step",
-    "#Points", ...metrics.map((name) => `#${name}`)], runs.map(row).reverse()));
+  return h("section", { class: "page" }, table(headings, runs.map(row).reverse().flat()));
+}
+
+function summaryValue([name, value, step, time]) {
+  return h("div", { title: `${value}, set at step ${count(step)}, ${clock(time)}` }, h("dt", {}, name), h("dd", {}, number(value)));
 }
 
 export function frameworkView(found) {
@@ -89,5 +99,5 @@ function table(headings, rows) {
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table" }, h("table", {},
     h("thead", {}, h("tr", {}, headings.map((text) => text.startsWith("#")
       ? h("th", { scope: "col", class: "n" }, text.slice(1)) : h("th", { scope: "col" }, text)))),
-    h("tbody", {}, rows)));
+    h("tbody", {}, rows.filter(Boolean))));
 }
