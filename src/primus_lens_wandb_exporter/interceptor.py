@@ -150,18 +150,25 @@ def _wrap_log(original: Any) -> Any:
         if tracker.sampler is not None:
             sample, given_args, given_kwargs = _with_sample(tracker, args, kwargs)
         is_counted = tracker.is_counted and (tracker.lock.acquire(False) or tracker.take_turn())
+        if is_counted:
+            if tracker.is_in_call:
+                # A signal handler or a finaliser that logs in the middle of a call: before or after it, nobody knows.
+                tracker.stop_counting()
+            tracker.is_in_call = True
         try:
             try:
                 result = original(self, *given_args, **given_kwargs)
                 step = _count(tracker, args, kwargs) if is_counted else _UNCOUNTED
             finally:
                 if is_counted:
+                    tracker.is_in_call = False
                     tracker.lock.release()
             try:
                 _on_log(self, tracker, step, sample, args, kwargs)
             except Exception as error:
                 diagnostics.report_failure("recording a log call", error)
-        except Exception:
+        except (TypeError, ValueError):
+            # wandb does not take such data.
             raise
         except BaseException:
             # Ctrl-C, or a signal handler that raises: wandb's service may have got the call, whatever was counted here.

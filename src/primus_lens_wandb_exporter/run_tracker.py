@@ -9,6 +9,7 @@ from typing import Any, Dict, Hashable, Optional
 from . import diagnostics, file_follower, runtime, shared_flag
 from .detection import Facts, build_detection, collect_facts, current_fingerprint, fingerprint
 from .file_follower import FollowedRun
+from .processes import is_running
 from .records import DetectionRecord, MetricsRecord, Number
 from .sinks.lens_api import LensSink
 from .steps import StepCounter
@@ -36,6 +37,7 @@ class RunTracker:
         "generation",
         "has_sent",
         "is_counted",
+        "is_in_call",
         "is_owner",
         "lock",
         "look_again_at",
@@ -80,9 +82,9 @@ class RunTracker:
         self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here)
         self.route = self.exporter.route(self.run, begun_here)
         # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
-        # A signal handler or a finaliser that logs in the middle of a call waits in vain, once: its place in the order
-        # is unknown too.
-        self.lock = threading.Lock()
+        # Re-entrant: a signal handler or a finaliser may log in the middle of a call.
+        self.lock = threading.RLock()
+        self.is_in_call = False
         self.generation = generation
         self.followed = FollowedRun(self.run, self._export_row, self.exporter.is_busy)
 
@@ -99,15 +101,7 @@ class RunTracker:
         self.others_log[shared_flag.OTHERS_LOG] = 1
 
     def _owner_has_ended(self) -> bool:
-        if not self._owner:
-            return False
-        try:
-            os.kill(self._owner, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self._owner > 0 and not is_running(self._owner)
 
     def take_turn(self) -> bool:
         """Waits for the calls of other threads; whether they ended. If not, nobody knows the order: counting ends."""

@@ -9,6 +9,8 @@ import os
 import tempfile
 from typing import Iterator, Union
 
+from .processes import parent_of
+
 OTHERS_LOG = 0
 # The run's process has ended, and a child of it counts in its place.
 HAS_HEIR = 1
@@ -80,13 +82,4 @@ def _ancestors() -> Iterator[int]:
                 yield process
             return
         yield process
-        process = _parent_of(process)
-
-
-def _parent_of(process: int) -> int:
-    try:
-        with open("/proc/%d/stat" % process, "rb") as file:
-            # The name of the program stands in parentheses and may hold anything.
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
+        process = parent_of(process)

@@ -94,7 +94,7 @@ def log(run, first):
 
 
 def child_calls(training: Training) -> list[int]:
-    return [line["data"]["child"] for line in training.lines() if "child" in line["data"]]
+    return [line["data"]["child"] for line in training.calls() if "child" in line["data"]]
 
 
 def test_a_forked_child_that_ends_by_os_exit_has_written_every_call(trainer: Trainer) -> None:

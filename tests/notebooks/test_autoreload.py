@@ -41,7 +41,7 @@ def test_changed_files_of_the_exporter_and_of_wandb(
     training = kernel.training
     for run_id, history in training.histories.items():
         assert lens.scalars(trainer.workload, run_id) == scalars(history)
-    calls = [line for line in training.lines() if "run-" not in line["writer"]]
+    calls = training.calls()
     assert len(calls) == 65
     assert len({(line["writer"], line["sequence"]) for line in calls}) == 65
     assert "autoreload of primus" not in shown.stderr + kernel.output.stderr

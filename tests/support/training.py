@@ -73,6 +73,10 @@ class Training:
         path = self.directory / "mirror" / f"node_{node}" / f"rank_{rank}" / "wandb_metrics.jsonl"
         return [json.loads(line, parse_constant=_refuse) for line in path.read_text().splitlines()]
 
+    def calls(self, node: int = 0, rank: int = 0) -> list[dict[str, Any]]:
+        """The lines of what was logged, without those of what was read from wandb's own file."""
+        return [line for line in self.lines(node, rank) if "run-" not in line["writer"]]
+
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Tupl
 
 from ..identity import Identity, Place
 from ..owned_files import OwnedFiles
+from ..processes import is_running
 from ..records import SUMMARY, UNCOUNTED, MetricsRecord, Number, Run, convert
 from ..sinks.delivery_ledger import path_of_ledger
 from ..sinks.jsonl import FILE_NAME, MARKER
@@ -68,18 +69,6 @@ def is_being_written(files: OwnedFiles, mirror_path: str) -> bool:
         os.close(descriptor)
 
 
-def _is_running(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 class Mirror:
     """One mirror file and what of it is missing in Lens."""
 
@@ -130,7 +119,7 @@ class Mirror:
         introduction = self.ledger.introductions.get(key)
         if not self._somebody_writes or introduction is None:
             return False
-        return introduction.host != socket.gethostname() or _is_running(introduction.pid)
+        return introduction.host != socket.gethostname() or is_running(introduction.pid)
 
     def _records(self) -> Iterator[MetricsRecord]:
         self._file.seek(0)
