@@ -30,7 +30,7 @@ matrix: $(VENV)/installed
 matrix-newest matrix-next: matrix-%: $(VENV)/installed
 	$(VENV)/bin/nox --session $*
 
-# Tiny real trainings of frameworks of several gigabytes: Lightning, Transformers, accelerate, Keras, JAX, TensorFlow.
+# Tiny real trainings of frameworks of several gigabytes: Lightning, Transformers, Keras, JAX, Stable-Baselines3, …
 frameworks: $(VENV)/installed
 	$(VENV)/bin/nox --session frameworks
 

@@ -40,7 +40,7 @@ def next(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session, *requirements: str) -> None:
-    session.install(".", *requirements, "numpy")
+    session.install(".", *requirements, "numpy", "tensorboard", "tensorboardX")
     session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
     tests = session.posargs or ["tests/agent", "tests/unit"]
     session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)
@@ -66,7 +66,8 @@ def sbom(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Real frameworks on CPU. The pinned torch is one whose CPU build some machines have at hand; any will do."""
     packages = ["lightning", "transformers", "accelerate", "keras", "jax", "jaxlib", "tensorflow-cpu", "wandb", "numpy"]
-    session.install(".", "torch==2.13.0", *packages)
+    loggers = ["stable-baselines3", "tensorboard", "tensorboardX", "lightgbm", "xgboost", "catboost"]
+    session.install(".", "torch==2.13.0", *packages, *loggers)
     session.run(
         ".venv/bin/python",
         "-m",

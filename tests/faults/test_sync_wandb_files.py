@@ -291,8 +291,7 @@ def test_rows_that_the_job_delivered_from_its_file_are_not_sent_again(
     ledger_of(mirror).write_bytes(
         lines(
             introduction(faulty_trainer.workload, wandb_file=str(path)),
-            # The record of the run is the first of the file.
-            {"writer": folder, "run_id": "r", "acknowledged": [[1, 3]]},
+            {"writer": folder, "run_id": "r", "acknowledged": [[0, 2]]},
         )
     )
     assert "1 metrics delivered" in sync(faulty_trainer, ".").stdout

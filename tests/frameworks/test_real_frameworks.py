@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from ..support.arrivals import assert_all_arrived
 from ..support.faults import FaultyLens
-from ..support.lens import Lens
 from ..support.training import Trainer
 from ..support.wandb_file import scalars
 
@@ -151,7 +151,7 @@ def installed(training_python: str) -> set[str]:
 
 @pytest.mark.parametrize("name", TRAININGS)
 def test_all_metrics_at_the_right_steps_of_the_right_framework(
-    name: str, installed: set[str], faulty: FaultyLens, faulty_trainer: Trainer, lens: Lens
+    name: str, installed: set[str], faulty: FaultyLens, faulty_trainer: Trainer
 ) -> None:
     distribution, script, variables, wrapper, base = TRAININGS[name]
     if distribution not in installed:
@@ -159,9 +159,8 @@ def test_all_metrics_at_the_right_steps_of_the_right_framework(
     offline = {"HF_HUB_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     training = faulty_trainer.run(script, timeout=240, **offline, **variables)
 
-    recorded = scalars(training.history)
-    assert recorded
-    assert lens.scalars(faulty_trainer.workload) == recorded
+    assert scalars(training.history)
+    assert_all_arrived(training, faulty, faulty_trainer.workload)
     assert "Primus Lens" not in training.stderr
     hints: list[dict[str, Any]] = [body["hints"] for body in faulty.detections]
     assert 1 <= len(hints) <= 2

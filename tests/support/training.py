@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from .wandb_file import History, read_history
+from .wandb_file import History, read_history, read_summary
 
 # What a developer's shell may hold and a test must not depend on.
 FOREIGN_PREFIXES = ("PRIMUS_", "WANDB_", "WORKLOAD_", "POD_", "KUBERNETES_", "SLURM_", "OMPI_", "PYTHON")
@@ -41,8 +41,18 @@ class Training:
     @property
     def histories(self) -> dict[str, History]:
         """What wandb recorded, by run id."""
+        return {run_id: read_history(file) for run_id, file in self.wandb_files.items()}
+
+    @property
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """What wandb holds of their summaries at the end, by run id."""
+        return {run_id: read_summary(file) for run_id, file in self.wandb_files.items()}
+
+    @property
+    def wandb_files(self) -> dict[str, Path]:
+        """wandb's own files, by run id."""
         files = sorted(self.directory.glob("wandb/*run-*/run-*.wandb"))
-        return {file.stem[len("run-") :]: read_history(file) for file in files}
+        return {file.stem[len("run-") :]: file for file in files}
 
     @property
     def system_history(self) -> History:
