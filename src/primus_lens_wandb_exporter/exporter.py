@@ -36,6 +36,11 @@ class FlushBudget:
         # How far a sink was when it last stalled, by its name.
         self._stalled_at: Dict[str, int] = {}
 
+    @property
+    def seconds_left(self) -> float:
+        """What is left, and never less than a sink is granted that did not stall."""
+        return max(self.left, _SHORTEST_WAIT_S)
+
     @contextlib.contextmanager
     def as_a_whole(self) -> Iterator[None]:
         """Within this context waiting takes no longer than the flush timeout, also while things flow."""
@@ -102,8 +107,7 @@ class Exporter:
 
     @property
     def seconds_to_flush(self) -> float:
-        """What is left of the flush budget, and never less than a sink is granted that did not stall."""
-        return max(self._budget.left, _SHORTEST_WAIT_S)
+        return self._budget.seconds_left
 
     def request_flush(self) -> "List[Tuple[Worker, FlushMark]]":
         """Asks every sink to deliver what it has, without waiting."""

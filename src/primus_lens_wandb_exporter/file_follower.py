@@ -6,9 +6,10 @@ while the sinks have enough to do, and during an outage, reading waits.
 """
 
 import os
+import shlex
 import threading
 import time
-from typing import Any, BinaryIO, Callable, Dict, Optional, Set
+from typing import Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
 from . import diagnostics
 from .records import SUMMARY, MetricsRecord, Number, Run
@@ -46,6 +47,8 @@ class FollowedRun:
         # What was read before that began is not delivered again.
         self._first_new_row = 0
         self._has_ended = False
+        # Once wandb has finished the run: what of its summary was delivered already, and the step of the rest.
+        self._at_end: Optional[Tuple[Dict[str, Number], Optional[int]]] = None
         self._needs_summary = False
         self.is_needed = False
         self.has_delivered = False
@@ -79,38 +82,60 @@ class FollowedRun:
             if name in names:
                 step_metric.brought_by_calls.add(step)
 
+    def end(self, sent_summary: Dict[str, Number], step: Optional[int]) -> None:
+        """wandb has finished the run: the rest of the file may be read.
+
+        ``sent_summary`` is what of the summary was delivered already; the rest goes to ``step``, or to the newest step
+        of the file.
+        """
+        self._at_end = sent_summary, step
+
     def read_on(self) -> None:
         """Delivers what has come since the last time. Never raises: a file that cannot be read is noted."""
-        if self._lock.acquire(False):
+        if self._at_end is not None:
+            self.read_to_end(until=None)
+        elif self._lock.acquire(False):
             try:
                 if not self._has_ended:
                     self._read(is_complete=False, until=None)
             finally:
                 self._lock.release()
 
-    def read_to_end(self, sent_summary: Dict[str, Number], step: Optional[int], until: float) -> bool:
-        """Delivers the rest once wandb has written it; whether that was all by the time ``until`` (monotonic).
+    def read_to_end(self, until: Optional[float]) -> None:
+        """Delivers the rest of a run that has come to its `end`; says what could not be by the time ``until``.
 
-        ``sent_summary`` is what of the summary was delivered already; the rest goes to ``step``, or to the newest step
-        of the file.
+        Without a time nobody waits, and reading makes way for training.
         """
-        if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
-            return False
+        if not self._lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+            self._say_what_is_left()
+            return
         try:
             if self._has_ended:
-                return not self.trouble
+                return
             self._has_ended = True
+            unfollow(self)
             is_whole = self._read_until_exit(until) and self._read(is_complete=True, until=until)
-            if is_whole and self._needs_summary:
-                self._deliver_summary(sent_summary, step)
-            return is_whole
+            if is_whole and self._needs_summary and self._at_end is not None:
+                self._deliver_summary(*self._at_end)
+            if not is_whole:
+                self._say_what_is_left()
         finally:
             self._close()
             self._lock.release()
 
-    def _read_until_exit(self, until: float) -> bool:
+    def _say_what_is_left(self) -> None:
+        diagnostics.warn_once(
+            ("wandb's own file", self.run.writer),
+            "run %s: %s. Deliver the rest with: primus-lens-wandb sync %s",
+            self.run.run_id,
+            self.trouble or "wandb's own file holds more than could be delivered in time",
+            shlex.quote(self.run.wandb_file),
+        )
+
+    def _read_until_exit(self, until: Optional[float]) -> bool:
         """`Run.finish` returns a moment before wandb's service has written the last rows and the note of the end."""
-        give_up = min(until, time.monotonic() + _LONGEST_WAIT_FOR_EXIT_S)
+        give_up = time.monotonic() + _LONGEST_WAIT_FOR_EXIT_S
+        give_up = give_up if until is None else min(until, give_up)
         while self._read(is_complete=False, until=until):
             assert self._rows is not None
             if self._rows.has_ended or time.monotonic() > give_up:
@@ -211,6 +236,12 @@ def follow(run: FollowedRun) -> None:
 
 def unfollow(run: FollowedRun) -> None:
     _followed.discard(run)
+
+
+def read_all_to_end(until: float) -> None:
+    """At exit: what is left of runs that have ended."""
+    for run in list(_followed):
+        run.read_to_end(until)
 
 
 def reset_after_fork() -> None:

@@ -358,7 +358,7 @@ def _end_run(tracker: RunTracker, marks: Any) -> None:
     """Delivers what is left once wandb has finished the run."""
     tracker.end()
     _trackers.discard(tracker)
-    if tracker.read_to_end():
+    if tracker.read_file(may_wait=True):
         marks = tracker.exporter.request_flush()
     tracker.exporter.wait_for_flush(marks)
     tracker.say_if_nothing_was_sent()
@@ -439,8 +439,9 @@ def _after_fork_in_child() -> None:
 def _at_exit() -> None:
     try:
         for tracker in list(_trackers):
-            tracker.read_to_end()
+            tracker.read_file()
             tracker.say_if_nothing_was_sent()
+        file_follower.read_all_to_end(time.monotonic() + runtime.seconds_to_flush())
         runtime.shut_down()
     except Exception as error:
         diagnostics.report_failure("flushing at exit", error)

@@ -1,12 +1,11 @@
 """What the exporter remembers of one wandb run in one process: its step, its route, what was said of its framework."""
 
 import os
-import shlex
 import threading
 import time
 from typing import Any, Dict, Hashable, Optional
 
-from . import diagnostics, file_follower, runtime, shared_flag
+from . import diagnostics, runtime, shared_flag
 from .detection import Facts, build_detection, collect_facts, current_fingerprint, fingerprint
 from .file_follower import FollowedRun
 from .processes import is_running
@@ -141,8 +140,11 @@ class RunTracker:
     def _export_row(self, record: MetricsRecord) -> None:
         self.exporter.export(record, self.route)
 
-    def read_to_end(self) -> bool:
-        """When wandb has finished the run: delivers what only its own file tells; whether there was a reason to."""
+    def read_file(self, may_wait: bool = False) -> bool:
+        """When wandb has finished the run: delivers what only its own file tells; whether it was read at once.
+
+        What the file merely adds to a counted run ``may_wait``: it is read on a thread, and at exit.
+        """
         if not self.is_owner and self._owner_has_ended():
             self.is_owner = True
             self.followed.deliver_rows_from(self.counter.current)
@@ -151,17 +153,10 @@ class RunTracker:
         followed = self.followed
         if not followed.is_needed:
             return False
-        file_follower.unfollow(followed)
-        until = time.monotonic() + self.exporter.seconds_to_flush
-        step = self.counter.current if self.is_counted else None
-        if not followed.read_to_end(self.sent_summary, step, until):
-            diagnostics.warn_once(
-                ("wandb's own file", followed.run.writer),
-                "run %s: %s. Deliver the rest with: primus-lens-wandb sync %s",
-                self.run.run_id,
-                followed.trouble or "wandb's own file holds more than could be delivered in time",
-                shlex.quote(followed.run.wandb_file),
-            )
+        followed.end(self.sent_summary, self.counter.current if self.is_counted else None)
+        if may_wait and self.is_counted:
+            return False
+        followed.read_to_end(time.monotonic() + self.exporter.seconds_to_flush)
         self.has_sent = self.has_sent or followed.has_delivered
         self.unsendable += followed.unsendable
         return True

@@ -94,6 +94,11 @@ def _ignore(run: Run, sequences: List[int]) -> None:
     """Without a mirror nobody asks later what Lens has."""
 
 
+def seconds_to_flush() -> float:
+    """What is left of the flush deadline of the process."""
+    return float(_budget.seconds_left) if _budget is not None else 0.0
+
+
 def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
     if _sampler is not None:

@@ -107,8 +107,8 @@ def test_what_only_wandb_knows_is_in_lens_within_thirty_seconds(
     if (int(version[0]), int(version[1])) < (0, 31):
         pytest.skip("before 0.31 wandb keeps its file in memory, in blocks of 32 KiB: such values come at the end")
     expected = {
-        # wandb keeps the newest row of TensorBoard until the next one comes.
-        "TensorBoard": {"loss": 9, "global_step": 9, "mine": 10},
+        # wandb keeps the newest rows until the next ones come.
+        "TensorBoard": {"loss": 8, "global_step": 8, "mine": 9},
         "children": {"child": 10, "parent": 1},
         "the x-axis of a defined metric": {"epoch": 11, "val/acc": 10},
     }
