@@ -21,9 +21,10 @@ class AtOnce:
     queues as any other.
     """
 
-    __slots__ = ("_parent_pid", "_put", "_put_at_once")
+    __slots__ = ("_parent_pid", "_put", "_put_at_once", "sink")
 
     def __init__(self, worker: Worker) -> None:
+        self.sink = worker.sink
         self._parent_pid = _parent_pid
         self._put: Callable[[Record, int], None] = worker.put
         self._put_at_once: Callable[[Record, int], None] = worker.put_at_once

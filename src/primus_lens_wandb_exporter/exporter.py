@@ -94,8 +94,9 @@ class Exporter:
     def export(record: Record, route: Route) -> None:
         """Queues a record. Never blocks, never raises for a full queue."""
         size = size_in_memory(record)
-        for worker in route:
-            worker.put(record, size)
+        for way in route:
+            if way.sink.weigh(record) is not None:
+                way.put(record, size)
 
     def is_busy(self) -> bool:
         """Whether a sink has enough to do for now: who can wait does not hand over more."""

@@ -16,12 +16,15 @@ from . import autoreload, diagnostics, file_follower, fork_safety, runtime, step
 from .records import SUMMARY, UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
 from .shared_flag import OTHERS_LOG
+from .worker import METRIC_BYTES, RECORD_BYTES
 
 # Where the exporter keeps what it knows of a run: in the run's own __dict__, so that both end together.
 _TRACKER = "_primus_lens_tracker"
 _WRAPPED = "_primus_lens_wrapped"
 _sequence = itertools.count()
 _generation = 0
+_now = time.time
+_new_tuple = tuple.__new__
 # A step that only wandb's service knows.
 _UNCOUNTED = object()
 # wandb's own note of what it has patched.
@@ -191,8 +194,11 @@ def _count(tracker: RunTracker, args: Any, kwargs: Any) -> Any:
         if not tracker.is_counted:
             return _UNCOUNTED
         tracker.turns += 1
+        commit = args[2] if count > 2 else kwargs.get("commit")
         # A finaliser or a signal handler that logs from here on comes after this call, as it does in wandb.
-        return tracker.counter.step_of_call(step, args[2] if count > 2 else kwargs.get("commit"))
+        if step is None and commit is None:
+            return next(tracker.counter.count)
+        return tracker.counter.step_of_call(step, commit)
     except Exception as error:
         diagnostics.report_failure("counting a log call", error)
         return None
@@ -236,9 +242,9 @@ def _with_sample(tracker: RunTracker, args: Any, kwargs: Any) -> "Tuple[Optional
 def _on_log(
     wandb_run: Any, tracker: RunTracker, step: Any, sample: Optional[Dict[str, float]], args: Any, kwargs: Any
 ) -> None:
-    if _is_ignored_by_wandb(wandb_run):
+    if (_generation or wandb_run.__dict__.get("_is_finished")) and _is_ignored_by_wandb(wandb_run):
         return
-    timestamp = time.time()
+    timestamp = _now()
     metrics, everything = convert(args[0] if args else kwargs["data"])
     if sample:
         # Plain finite floats: converting them in every call would cost more than all the rest.
@@ -248,7 +254,7 @@ def _on_log(
     kind = ""
     if step is _UNCOUNTED:
         step, kind = None, UNCOUNTED
-    elif tracker.followed.step_metrics and step is not None:
+    elif tracker.has_step_metrics and step is not None:
         tracker.followed.note_call(step, everything)
     if step is None:
         if metrics is everything:
@@ -258,9 +264,15 @@ def _on_log(
         tracker.has_sent = True
     else:
         tracker.unsendable += len(everything)
-    tracker.exporter.export(
-        MetricsRecord(tracker.run, next(_sequence), step, timestamp, metrics, everything, kind), tracker.route
-    )
+    # As MetricsRecord(...), whose own __new__ is a function of Python.
+    record = _new_tuple(MetricsRecord, (tracker.run, next(_sequence), step, timestamp, metrics, everything, kind))
+    if metrics is everything and metrics:
+        # Almost every call: each sink takes it, and what it weighs is plain.
+        size = RECORD_BYTES + METRIC_BYTES * len(metrics)
+        for way in tracker.route:
+            way.put(record, size)
+    else:
+        tracker.exporter.export(record, tracker.route)
     if timestamp >= tracker.look_again_at:
         tracker.look_again(wandb_run)
     if diagnostics.debug_is_enabled():

@@ -35,6 +35,7 @@ class RunTracker:
         "followed",
         "generation",
         "has_sent",
+        "has_step_metrics",
         "is_counted",
         "is_in_call",
         "is_owner",
@@ -86,6 +87,7 @@ class RunTracker:
         self.is_in_call = False
         self.generation = generation
         self.followed = FollowedRun(self.run, self._export_row, self.exporter.is_busy)
+        self.has_step_metrics = False
 
     def join_as_child(self) -> None:
         """This process logs to a run that another one began: only wandb's service counts for both.
@@ -131,6 +133,7 @@ class RunTracker:
         """wandb may add values of this name to rows by itself."""
         if self.is_owner:
             self.followed.expect_step_metric(name, self.counter.current)
+            self.has_step_metrics = True
 
     def expect_computed_summary(self) -> None:
         """wandb computes values of the summary by itself."""

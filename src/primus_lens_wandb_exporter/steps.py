@@ -18,18 +18,18 @@ class StepCounter:
     older than the current one, whatever its ``commit``.
     """
 
-    __slots__ = ("_count",)
+    __slots__ = ("count",)
 
     def __init__(self, starting_step: int = 0) -> None:
-        # Advanced by one call into C: neither another thread nor a finaliser or signal handler, which may log between
-        # any two instructions of Python, gets the same step.
-        self._count = itertools.count(starting_step)
+        # Its next is the step of a call without one. Advanced by one call into C: neither another thread nor a
+        # finaliser or signal handler, which may log between any two instructions of Python, gets the same step.
+        self.count = itertools.count(starting_step)
 
     @property
     def current(self) -> int:
         """The step of the next call without one."""
         # A count shows its value in its repr only: count(7).
-        return int(repr(self._count)[len("count(") : -1])
+        return int(repr(self.count)[len("count(") : -1])
 
     def step_of_call(self, step: Any = None, commit: Optional[bool] = None) -> Optional[int]:
         """Returns the step that a call belongs to, None when wandb drops it; advances the counter.
@@ -37,12 +37,12 @@ class StepCounter:
         Raises TypeError for a step that is no whole number; wandb refuses such a call before it comes here.
         """
         if step is None:
-            return next(self._count) if commit or commit is None else self.current
+            return next(self.count) if commit or commit is None else self.current
         number = operator.index(step)
         with _lock:
             if number < self.current:
                 return None
-            self._count = itertools.count(number + 1 if commit else number)
+            self.count = itertools.count(number + 1 if commit else number)
             return number
 
 

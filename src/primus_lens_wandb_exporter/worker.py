@@ -6,10 +6,10 @@ fork the child has a new lock, an empty queue and no thread.
 """
 
 import contextlib
-import sys
 import threading
 import time
 from collections import deque
+from sys import is_finalizing
 from typing import Any, Deque, Iterator, List, Optional, Tuple, Union
 
 from . import diagnostics
@@ -34,6 +34,8 @@ _LOOK_AGAIN_S = 1.0
 # After an error in a sink it rests this long, and twice as long after each further one.
 _FIRST_REST_S = 1.0
 _LONGEST_REST_S = 60.0
+# About what a record takes while it waits, and each metric in it.
+RECORD_BYTES, METRIC_BYTES = 300, 150
 
 
 class Worker:
@@ -48,7 +50,7 @@ class Worker:
         """Back to an empty queue without a thread: at the start, and in the child of a fork."""
         # Re-entrant, and held for a few instructions only: a signal handler or a finaliser may log at any moment.
         self._lock = threading.RLock()
-        self._queue: Deque[Union[Tuple[Record, int, int], FlushMark]] = deque()
+        self._queue: Deque[Union[Tuple[Record, int], FlushMark]] = deque()
         self._queued_bytes = 0
         self._taken = 0
         self._dropped = 0
@@ -73,15 +75,15 @@ class Worker:
         self._uses_sink = False
 
     def put(self, record: Record, size: int) -> None:
-        """Queues a record of ``size`` bytes. When the queue is full the oldest record goes, and is counted."""
-        weight = self.sink.weigh(record)
-        if weight is None:
-            return
-        if sys.is_finalizing():
+        """Queues a record of ``size`` bytes that the sink takes. When the queue is full the oldest goes, and is counted.
+
+        The training thread is here in almost every call of wandb's log: what can be done by the sink's thread is.
+        """
+        if is_finalizing():
             # No other thread runs any more, and one may have been stopped while it held the lock.
             self._lock = threading.RLock()
         with self._lock:
-            self._queue.append((record, size, weight))
+            self._queue.append((record, size))
             self._queued_bytes += size
             if self._queued_bytes > self._capacity_bytes:
                 self._drop_oldest()
@@ -96,14 +98,11 @@ class Worker:
 
         For a process that may end at any moment without notice. What cannot be written now is left to the next call.
         """
-        weight = self.sink.weigh(record)
-        if weight is None:
-            return
-        if sys.is_finalizing():
+        if is_finalizing():
             self._lock = threading.RLock()
             self._renew_sink_lock()
         with self._lock:
-            self._queue.append((record, size, weight))
+            self._queue.append((record, size))
             self._queued_bytes += size
         # Again, if a signal handler or a finaliser has logged since the last look.
         while self._queue:
@@ -125,6 +124,9 @@ class Worker:
         locks: List[Any] = [self._lock, self._sink_lock]
         return [lock for lock in locks if lock._is_owned()]
 
+    def _weigh(self, record: Record) -> int:
+        return self.sink.weigh(record) or 0
+
     def _drop_oldest(self) -> None:
         marks = []
         while self._queued_bytes > self._capacity_bytes and len(self._queue) > 1:
@@ -132,8 +134,9 @@ class Worker:
             if isinstance(entry, FlushMark):
                 marks.append(entry)
                 continue
-            _, size, weight = entry
+            record, size = entry
             self._queued_bytes -= size
+            weight = self._weigh(record)
             self._taken += weight
             self._dropped += weight
         self._queue.extendleft(reversed(marks))
@@ -146,7 +149,7 @@ class Worker:
         sink = self.sink
         with self._lock:
             # Counted here and not in `put`: a signal handler that logs may come between any two instructions there.
-            queued = sum(entry[2] for entry in list(self._queue) if not isinstance(entry, FlushMark))
+            queued = sum(self._weigh(entry[0]) for entry in list(self._queue) if not isinstance(entry, FlushMark))
             return Counters(
                 received=self._taken + queued,
                 delivered=sink.delivered,
@@ -158,7 +161,7 @@ class Worker:
     def request_flush(self) -> FlushMark:
         """Asks the thread to deliver everything queued so far."""
         mark = FlushMark()
-        if sys.is_finalizing():
+        if is_finalizing():
             self._lock = threading.RLock()
             self._renew_sink_lock()
         with self._lock:
@@ -292,15 +295,15 @@ class Worker:
                     marks.append(entry)
                     self._queued_marks -= 1
                     continue
-                record, size, weight = entry
+                record, size = entry
                 self._queued_bytes -= size
-                self._taken += weight
+                self._taken += self._weigh(record)
                 records.append(record)
         return records, marks
 
     @property
     def has_thread(self) -> bool:
-        return self._started and not sys.is_finalizing()
+        return self._started and not is_finalizing()
 
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
@@ -318,5 +321,5 @@ def size_in_memory(record: Record) -> int:
     """About how many bytes the record takes while it waits."""
     if not isinstance(record, MetricsRecord):
         return 50_000
-    size = 300 + 150 * len(record.metrics)
+    size = RECORD_BYTES + METRIC_BYTES * len(record.metrics)
     return size if record.data is record.metrics else size + 200 * len(record.data)

@@ -44,7 +44,10 @@ class Sink(Protocol):
         """Whether the records of this run are for this sink. Runs on the training thread: no I/O, no waiting."""
 
     def weigh(self, record: Record) -> Optional[int]:
-        """For how much the record counts; None when it is not for this sink. Runs on the training thread."""
+        """For how much the record counts; None when it is not for this sink, which one with metrics always is.
+
+        Runs on any thread; the answer for a record is always the same.
+        """
 
     def accept(self, records: List[Record]) -> None:
         """Takes records over; from now on they are the sink's to count."""
