@@ -12,6 +12,9 @@ import threading
 from typing import Dict, Hashable
 
 LOGGER = logging.getLogger(__package__)
+DEBUG = logging.DEBUG
+# What the logger knows of `isEnabledFor` by level; logging empties it whenever somebody changes a level anywhere.
+known_levels: Dict[int, bool] = getattr(LOGGER, "_cache", {})
 
 _PREFIX = "Primus Lens: "
 # A server chooses its messages: it must fill neither the log nor the memory.

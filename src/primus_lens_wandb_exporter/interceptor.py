@@ -23,8 +23,11 @@ _TRACKER = "_primus_lens_tracker"
 _WRAPPED = "_primus_lens_wrapped"
 _sequence = itertools.count()
 _generation = 0
+# In the way of every call: what is looked up once need not be found in cold memory.
 _now = time.time
 _new_tuple = tuple.__new__
+_is_enabled = diagnostics.known_levels
+_DEBUG = diagnostics.DEBUG
 # A step that only wandb's service knows.
 _UNCOUNTED = object()
 # wandb's own note of what it has patched.
@@ -161,7 +164,20 @@ def _wrap_log(original: Any) -> Any:
         try:
             try:
                 result = original(self, *given_args, **given_kwargs)
-                step = _count(tracker, args, kwargs) if is_counted else _UNCOUNTED
+                if not is_counted:
+                    step = _UNCOUNTED
+                elif (
+                    len(args) < 2
+                    and kwargs.get("step") is None
+                    and kwargs.get("commit") is None
+                    and tracker.is_counted
+                    and not tracker.others_log[OTHERS_LOG]
+                ):
+                    # What `_count` comes to in almost every call.
+                    tracker.turns += 1
+                    step = next(tracker.counter.count)
+                else:
+                    step = _count(tracker, args, kwargs)
             finally:
                 if is_counted:
                     tracker.is_in_call = False
@@ -194,11 +210,8 @@ def _count(tracker: RunTracker, args: Any, kwargs: Any) -> Any:
         if not tracker.is_counted:
             return _UNCOUNTED
         tracker.turns += 1
-        commit = args[2] if count > 2 else kwargs.get("commit")
         # A finaliser or a signal handler that logs from here on comes after this call, as it does in wandb.
-        if step is None and commit is None:
-            return next(tracker.counter.count)
-        return tracker.counter.step_of_call(step, commit)
+        return tracker.counter.step_of_call(step, args[2] if count > 2 else kwargs.get("commit"))
     except Exception as error:
         diagnostics.report_failure("counting a log call", error)
         return None
@@ -264,10 +277,10 @@ def _on_log(
         tracker.has_sent = True
     else:
         tracker.unsendable += len(everything)
-    # As MetricsRecord(...), whose own __new__ is a function of Python.
+    # As MetricsRecord(...), without the function of Python that makes one.
     record = _new_tuple(MetricsRecord, (tracker.run, next(_sequence), step, timestamp, metrics, everything, kind))
     if metrics is everything and metrics:
-        # Almost every call: each sink takes it, and what it weighs is plain.
+        # As `export`, which would ask each sink whether it takes the record, and how large it is.
         size = RECORD_BYTES + METRIC_BYTES * len(metrics)
         for way in tracker.route:
             way.put(record, size)
@@ -275,7 +288,7 @@ def _on_log(
         tracker.exporter.export(record, tracker.route)
     if timestamp >= tracker.look_again_at:
         tracker.look_again(wandb_run)
-    if diagnostics.debug_is_enabled():
+    if _is_enabled.get(_DEBUG) is not False and diagnostics.debug_is_enabled():
         run_id = tracker.run.run_id
         diagnostics.debug("intercepted wandb.log(): run %s, step %s, %d values", run_id, step, len(everything))
         diagnostics.debug("✓ Metrics data queued for reporting: %d metrics", len(metrics))

@@ -6,10 +6,10 @@ fork the child has a new lock, an empty queue and no thread.
 """
 
 import contextlib
+import sys
 import threading
 import time
 from collections import deque
-from sys import is_finalizing
 from typing import Any, Deque, Iterator, List, Optional, Tuple, Union
 
 from . import diagnostics
@@ -75,11 +75,11 @@ class Worker:
         self._uses_sink = False
 
     def put(self, record: Record, size: int) -> None:
-        """Queues a record of ``size`` bytes that the sink takes. When the queue is full the oldest goes, and is counted.
+        """Queues a record of ``size`` bytes that the sink takes. When the queue is full the oldest goes, and counts.
 
-        The training thread is here in almost every call of wandb's log: what can be done by the sink's thread is.
+        It is in the way of every call of wandb's log: what another thread can do, such as to weigh, is left to it.
         """
-        if is_finalizing():
+        if sys.is_finalizing():
             # No other thread runs any more, and one may have been stopped while it held the lock.
             self._lock = threading.RLock()
         with self._lock:
@@ -98,7 +98,7 @@ class Worker:
 
         For a process that may end at any moment without notice. What cannot be written now is left to the next call.
         """
-        if is_finalizing():
+        if sys.is_finalizing():
             self._lock = threading.RLock()
             self._renew_sink_lock()
         with self._lock:
@@ -161,7 +161,7 @@ class Worker:
     def request_flush(self) -> FlushMark:
         """Asks the thread to deliver everything queued so far."""
         mark = FlushMark()
-        if is_finalizing():
+        if sys.is_finalizing():
             self._lock = threading.RLock()
             self._renew_sink_lock()
         with self._lock:
@@ -303,7 +303,7 @@ class Worker:
 
     @property
     def has_thread(self) -> bool:
-        return self._started and not is_finalizing()
+        return self._started and not sys.is_finalizing()
 
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FILE_NAME = "wandb_metrics.jsonl"
 # Tells the file's readers that the exporter wrote it; it goes nowhere else.
 MARKER = "_primus_lens_enabled"
+# What a line holds was made by `records.convert`, so it contains itself nowhere.
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False).encode
 # The kernel appends one write as a whole, so lines of several processes do not mix; smaller ones do so everywhere.
 _LARGEST_WRITE = 64 * 1024
 # A full disk may have room again.
@@ -261,10 +263,10 @@ def encode_line(record: MetricsRecord) -> bytes:
     if record.kind == UNCOUNTED or (record.kind == SUMMARY and record.step is None):
         line["counted_by"] = "wandb"
     try:
-        text = json.dumps(line, allow_nan=False)
+        text = _encode(line)
     except ValueError:
         line["data"] = {name: _strict(value) for name, value in data.items()}
-        text = json.dumps(line, allow_nan=False)
+        text = _encode(line)
     return text.encode("ascii") + b"\n"
 
 

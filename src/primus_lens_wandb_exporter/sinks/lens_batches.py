@@ -11,6 +11,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from .. import diagnostics
 from ..records import MetricsRecord, Number, Run
 
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
 METRICS_PATH = "/wandb/metrics"
 # The server stores a step as int32; a larger one would come out as another step.
 _LARGEST_STEP = 2**31 - 1
@@ -200,4 +202,4 @@ def encode_body(run: Run, metrics: List[Dict[str, Any]]) -> bytes:
         "metrics": metrics,
         "timestamp": metrics[-1]["timestamp"],
     }
-    return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return _encode(body).encode("ascii")
