@@ -57,9 +57,11 @@ class FollowedRun:
         self.trouble = ""
 
     def expect_step_metric(self, name: str, step: int) -> None:
-        """wandb may add the value of ``name`` to rows from ``step`` on, where a call did not bring it."""
+        """wandb may add the value of ``name`` to rows from ``step`` on, where a call did not bring it.
+
+        The file need not be read before there is such a call: HF's Trainer and Lightning make none.
+        """
         self.step_metrics.setdefault(name, _StepMetric(step))
-        self._start()
 
     def expect_computed_summary(self) -> None:
         self._needs_summary = True
@@ -81,6 +83,8 @@ class FollowedRun:
         for name, step_metric in self.step_metrics.items():
             if name in names:
                 step_metric.brought_by_calls.add(step)
+            else:
+                self._start()
 
     def end(self, sent_summary: Dict[str, Number], step: Optional[int]) -> None:
         """wandb has finished the run: the rest of the file may be read.
