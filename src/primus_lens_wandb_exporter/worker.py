@@ -44,6 +44,7 @@ class Worker:
     def __init__(self, sink: Sink, capacity_bytes: float) -> None:
         self.sink = sink
         self._capacity_bytes = capacity_bytes
+        self._many_bytes = capacity_bytes / 4
         self.reset()
 
     def reset(self) -> None:
@@ -89,7 +90,7 @@ class Worker:
                 self._drop_oldest()
         if not self._started:
             self._start()
-        elif self._waits_for_bell or (self._gathers and self._queued_bytes > self._capacity_bytes / 4):
+        elif self._waits_for_bell or (self._gathers and self._queued_bytes > self._many_bytes):
             self._waits_for_bell = self._gathers = False
             self._ring()
 

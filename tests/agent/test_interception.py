@@ -156,6 +156,28 @@ def test_a_run_that_was_started_unseen_arrives_whole(trainer: Trainer, lens: Len
     assert lens.scalars(trainer.workload) == recorded
 
 
+def test_wandbs_own_file_is_read_for_an_x_axis_once_a_call_leaves_it_out(trainer: Trainer, lens: Lens) -> None:
+    training = trainer.run(
+        """
+import threading
+import wandb
+def threads():
+    return [thread.name for thread in threading.enumerate() if thread.name == 'primus-lens-wandb-file']
+run = wandb.init(project='p')
+run.define_metric('epoch')
+run.define_metric('*', step_metric='epoch', step_sync=True)
+for i in range(5): run.log({'epoch': i, 'loss': i * 0.5})
+assert not threads(), threads()
+run.log({'loss': 9.0})
+assert threads()
+run.finish()
+"""
+    )
+    recorded = scalars(training.history)
+    assert recorded[5, "epoch"] == 4.0
+    assert lens.scalars(trainer.workload, training.run_id) == recorded
+
+
 def test_a_dict_or_array_changed_after_the_call_changes_nothing(trainer: Trainer, lens: Lens) -> None:
     training = trainer.run(
         """
