@@ -115,11 +115,28 @@ def throughput(lens: Lens, rounds: int) -> None:
 
 
 def endings(lens: Lens, rounds: int) -> None:
-    found = alternate(functools.partial(script, lens, "pending.py"), rounds)
-    print("`finish` with 1,000 calls pending and a healthy Lens (s)")
-    show({variant: [result["finish_s"] for result in results] for variant, results in found.items()}, added_to="bare")
-    print("Memory of that job at its largest (MB)")
-    show({variant: [result["memory_mb"] for result in results] for variant, results in found.items()}, added_to="bare")
+    for what, arguments in (("1,000 calls", (1000, 0)), ("nothing", (100, 2))):
+        measure = functools.partial(script, lens, "pending.py", *arguments, PRIMUS_LENS_WANDB_FLUSH_INTERVAL="0.5")
+        found = alternate(measure, rounds)
+        print(f"`finish` with {what} pending and a healthy Lens (s)")
+        show({variant: [result["finish_s"] for result in results] for variant, results in found.items()}, "bare")
+        print("Memory of that job at its largest (MB)")
+        show({variant: [result["memory_mb"] for result in results] for variant, results in found.items()}, "bare")
+
+
+def x_axes(lens: Lens, rounds: int) -> None:
+    rows, pause = 20_000, 0.0005
+    for how in ("brought", "left out"):
+        print(f"{rows} calls of 5 values with `define_metric('*', step_metric=…, step_sync=True)`, the x-axis {how}")
+        found = alternate(functools.partial(script, lens, "x_axis.py", rows, pause, how), rounds, ("bare", "ours"))
+        for key, what in (
+            ("call_us", "CPU of the training thread for each call (µs)"),
+            ("threads_us", "CPU of all other threads for each call (µs)"),
+            ("finish_s", "`finish` (s)"),
+            ("memory_mb", "memory at its largest (MB)"),
+        ):
+            print("  " + what)
+            show({variant: [result[key] for result in results] for variant, results in found.items()}, "bare")
 
 
 BENCHMARKS = {
@@ -129,6 +146,7 @@ BENCHMARKS = {
     "bursts": bursts,
     "throughput": throughput,
     "endings": endings,
+    "x-axes": x_axes,
 }
 
 

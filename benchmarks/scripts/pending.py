@@ -1,14 +1,17 @@
-"""Prints how long ``finish`` takes with 1,000 calls pending, and the memory of the process, as JSON."""
+"""Prints how long ``finish`` takes after so many calls, seconds after the last of them, and the memory, as JSON."""
 
 import json
 import resource
+import sys
 import time
 
 import wandb
 
+calls, pause = int(sys.argv[1]), float(sys.argv[2])
 run = wandb.init(project="benchmark")
-for i in range(1000):
+for i in range(calls):
     wandb.log({"a": i, "b": i * 0.5, "c": -i})
+time.sleep(pause)
 began = time.perf_counter()
 run.finish()
 finish_s = time.perf_counter() - began

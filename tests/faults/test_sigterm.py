@@ -70,10 +70,10 @@ def handler(*arguments):
     (exporter,) = runtime._exporters.values()
     counters = exporter.counters()
     pending = [counters[name].pending for name in counters]
-    # Not by print, which may be what was interrupted.
-    os.write(1, ("%d %s %r\\n" % (arguments[0], type(arguments[1]).__name__, pending)).encode())
     for i in range(10):
         run.log({"later": i})
+    # Last, so that the next signal interrupts no call; and not by print, which may be what was interrupted.
+    os.write(1, ("%d %s %r\\n" % (arguments[0], type(arguments[1]).__name__, pending)).encode())
 signal.signal(signal.SIGTERM, handler)
 """
     process = start(trainer, before, go_on="sys.stdin.readline(); sys.exit(7)")
