@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -23,6 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def training_python(pytestconfig: pytest.Config) -> str:
     return str(pytestconfig.getoption("--training-python"))
+
+
+@pytest.fixture(scope="session")
+def wandb_version(training_python: str) -> tuple[int, ...]:
+    """Of the interpreter that runs the training scripts; (0, 31) for 0.31.0."""
+    command = [training_python, "-c", "import wandb; print(wandb.__version__)"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ _DEBUG = diagnostics.DEBUG
 _UNCOUNTED = object()
 # wandb's own note of what it has patched.
 _patched: Dict[str, Any] = {"tensorboard": []}
+# Some versions give a call without values a step, others do not.
+_may_pass_over_empty_calls = False
 # The runs of this process that have not ended.
 _trackers: Set[RunTracker] = set()
 
@@ -41,7 +43,7 @@ def patch_wandb(wandb: Any) -> None:
 
     A module that is not the wandb we know is left alone, with one line that says so.
     """
-    global _patched
+    global _patched, _may_pass_over_empty_calls
     settings = runtime.read_settings()
     run_class = _find_run_class()
     if run_class is None or not callable(getattr(wandb, "init", None)):
@@ -53,6 +55,7 @@ def patch_wandb(wandb: Any) -> None:
         )
         return
     _patched = getattr(wandb, "patched", _patched)
+    _may_pass_over_empty_calls = str(getattr(wandb, "__version__", "")).startswith("0.12.")
     # What Run.log and wandb's own hooks have in common; the oldest versions have Run.log alone.
     if not _wrap_method(run_class, "_log", _wrap_log):
         _wrap_method(run_class, "log", _wrap_log)
@@ -203,9 +206,11 @@ def _count(tracker: RunTracker, args: Any, kwargs: Any) -> Any:
     try:
         count = len(args)
         step = args[1] if count > 1 else kwargs.get("step")
-        # With TensorBoard patched, in this run or an earlier one, wandb leaves the given step out.
-        if tracker.others_log[OTHERS_LOG] or (step is not None and _patched["tensorboard"]):
+        if tracker.others_log[OTHERS_LOG]:
             tracker.stop_counting()
+        elif step is not None and _patched["tensorboard"]:
+            # With TensorBoard patched, in this run or an earlier one, wandb leaves the given step out.
+            tracker.stop_counting(jump_in_doubt=True)
         # Another thread may have given up waiting for this call.
         if not tracker.is_counted:
             return _UNCOUNTED
@@ -277,6 +282,8 @@ def _on_log(
         tracker.has_sent = True
     else:
         tracker.unsendable += len(everything)
+        if not everything and _may_pass_over_empty_calls:
+            tracker.stop_counting(calls_in_doubt=1)
     # As MetricsRecord(...), without the function of Python that makes one.
     record = _new_tuple(MetricsRecord, (tracker.run, next(_sequence), step, timestamp, metrics, everything, kind))
     if metrics is everything and metrics:

@@ -114,19 +114,23 @@ class RunTracker:
             turns = self.turns
         return True
 
-    def stop_counting(self, calls_in_doubt: int = 0) -> None:
-        """From here on wandb's service alone knows the steps: the rows are delivered from wandb's own file."""
+    def stop_counting(self, calls_in_doubt: int = 0, jump_in_doubt: bool = False) -> None:
+        """From here on wandb's service alone knows the steps: the rows are delivered from wandb's own file.
+
+        ``jump_in_doubt`` says that wandb may take back the step that a call gave to the row which is open.
+        """
         if not self.is_counted:
             return
         self.is_counted = False
         if self.is_owner:
-            self.followed.deliver_rows_from(self.counter.current - calls_in_doubt)
+            first_step = self.counter.before_jump if jump_in_doubt else self.counter.current
+            self.followed.deliver_rows_from(first_step - calls_in_doubt)
         diagnostics.debug("steps of run %s are counted by wandb alone: its own file is read", self.run.run_id)
 
     def stop_counting_after_calls(self) -> None:
         """As `stop_counting`, once the calls of other threads have ended."""
         if self.is_counted and self.take_turn():
-            self.stop_counting()
+            self.stop_counting(jump_in_doubt=True)
             self.lock.release()
 
     def expect_step_metric(self, name: str) -> None:

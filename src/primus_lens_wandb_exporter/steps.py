@@ -18,12 +18,14 @@ class StepCounter:
     older than the current one, whatever its ``commit``.
     """
 
-    __slots__ = ("count",)
+    __slots__ = ("before_jump", "count")
 
     def __init__(self, starting_step: int = 0) -> None:
         # Its next is the step of a call without one. Advanced by one call into C: neither another thread nor a
         # finaliser or signal handler, which may log between any two instructions of Python, gets the same step.
         self.count = itertools.count(starting_step)
+        # Where the run was when a call last gave it a later step.
+        self.before_jump = starting_step
 
     @property
     def current(self) -> int:
@@ -40,8 +42,11 @@ class StepCounter:
             return next(self.count) if commit or commit is None else self.current
         number = operator.index(step)
         with _lock:
-            if number < self.current:
+            current = self.current
+            if number < current:
                 return None
+            if number > current:
+                self.before_jump = current
             self.count = itertools.count(number + 1 if commit else number)
             return number
 

@@ -37,7 +37,7 @@ def test_every_call_carries_them_to_wandb_file_and_lens(trainer: Trainer, lens: 
     rows = training.system_history
     assert {step for step, row in rows.items() if CPU in row} == steps
     assert all(row[CPU] == arrived[step, CPU] for step, row in rows.items() if CPU in row)
-    assert [CPU in line["data"] for line in training.lines()] == [True] * 5 + [False] + [True] * 2
+    assert [CPU in line["data"] for line in training.calls()] == [True] * 5 + [False] + [True] * 2
     assert without_system(arrived) == scalars(training.history)
 
 

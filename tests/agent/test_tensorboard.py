@@ -151,7 +151,11 @@ run.summary.update({"nested": {"x": 1}, "lr": 9.5})
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS.keys())
-def test_all_that_wandb_records_arrives_under_its_steps(job: str, faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+def test_all_that_wandb_records_arrives_under_its_steps(
+    job: str, wandb_version: tuple[int, ...], faulty: FaultyLens, faulty_trainer: Trainer
+) -> None:
+    if job == JOBS["patched while a run is going"] and wandb_version < (0, 13):
+        pytest.skip("this wandb takes back the step of the row that is open when TensorBoard is patched")
     training = faulty_trainer.run(f"import numpy as np, wandb\nfrom tensorboardX import SummaryWriter\n{job}")
 
     assert sum(len(scalars(history)) for history in training.histories.values()) >= 20
