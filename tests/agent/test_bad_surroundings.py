@@ -164,3 +164,32 @@ def test_the_logger_can_be_quieted(trainer: Trainer) -> None:
         PRIMUS_LENS_WANDB_DEBUG="true",
     )
     assert "Primus Lens" not in training.stderr
+
+
+def test_a_pipe_in_place_of_wandbs_file_holds_nobody_up(trainer: Trainer) -> None:
+    training = trainer.run(
+        """
+        import os, time, wandb
+        run = wandb.init(project="p")
+        run.log({"a": 1})
+        file = run._settings.sync_file
+        while not os.path.exists(file):
+            time.sleep(0.01)
+        # Out of sight of wandb, which has it open.
+        os.rename(file, file + ".away")
+        os.mkfifo(file)
+        child = os.fork()
+        if not child:
+            # Its calls are to be found in the file alone, from here on those of its parent too.
+            run.log({"a": 2})
+            os._exit(0)
+        os.waitpid(child, 0)
+        run.log({"a": 3})
+        run.finish()
+        os.rename(file + ".away", file)
+        print("trained")
+        """
+    )
+
+    assert training.stdout.splitlines()[-1] == "trained"
+    assert "it is no regular file. Deliver the rest with: primus-lens-wandb sync " in training.stderr
