@@ -119,6 +119,9 @@ class FollowedRun:
                 return
             self._has_ended = True
             is_whole = self._read_until_exit(until) and self._read(is_complete=True, until=until)
+            if is_whole and self._wanted_from is not None and self._rows is not None and not self._rows.has_ended:
+                self.trouble = "wandb has not written the end of the run to its own file"
+                self._say_what_is_left()
             if is_whole and self._needs_summary and self._at_end is not None:
                 self._deliver_summary(*self._at_end)
             if not is_whole:
