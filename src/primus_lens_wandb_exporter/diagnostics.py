@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import threading
-from typing import Dict, Hashable
+from typing import Dict, Hashable, Optional
 
 LOGGER = logging.getLogger(__package__)
 DEBUG = logging.DEBUG
@@ -30,7 +30,7 @@ def warn_once(kind: Hashable, message: str, *args: object) -> None:
             return
         count = _seen[kind] = _seen.get(kind, 0) + 1
     if count == 1:
-        LOGGER.warning(_PREFIX + message, *args)
+        _say(logging.WARNING, message, *args)
 
 
 def report_failure(action: str, error: BaseException) -> None:
@@ -42,15 +42,25 @@ def report_failure(action: str, error: BaseException) -> None:
         type(error).__name__,
         error,
     )
-    LOGGER.debug(_PREFIX + "%s failed", action, exc_info=error)
+    if debug_is_enabled():
+        _say(logging.DEBUG, "%s failed", action, exc_info=error)
 
 
 def debug(message: str, *args: object) -> None:
-    LOGGER.debug(_PREFIX + message, *args)
+    if debug_is_enabled():
+        _say(logging.DEBUG, message, *args)
 
 
 def debug_is_enabled() -> bool:
-    return LOGGER.isEnabledFor(logging.DEBUG)
+    """Only where our own logger was asked for it: of a job whose root logger is at DEBUG a handler may log to wandb."""
+    return LOGGER.level != logging.NOTSET and LOGGER.isEnabledFor(logging.DEBUG)
+
+
+def _say(level: int, message: str, *args: object, exc_info: Optional[BaseException] = None) -> None:
+    try:
+        LOGGER.log(level, _PREFIX + message, *args, exc_info=exc_info)
+    except Exception:  # of a handler of the job: neither training nor our threads end by it
+        return
 
 
 def printable(text: str) -> str:

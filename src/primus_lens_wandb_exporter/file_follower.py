@@ -7,6 +7,7 @@ while the sinks have enough to do, and during an outage, reading waits.
 
 import os
 import shlex
+import stat
 import threading
 import time
 from typing import Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
@@ -94,6 +95,10 @@ class FollowedRun:
         """
         self._at_end = sent_summary, step
 
+    @property
+    def is_at_end(self) -> bool:
+        return self._at_end is not None
+
     def read_on(self) -> None:
         """Delivers what has come since the last time. Never raises: a file that cannot be read is noted."""
         if self._at_end is not None:
@@ -117,13 +122,17 @@ class FollowedRun:
             if self._has_ended:
                 return
             self._has_ended = True
-            unfollow(self)
             is_whole = self._read_until_exit(until) and self._read(is_complete=True, until=until)
+            if is_whole and self._wanted_from is not None and self._rows is not None and not self._rows.has_ended:
+                self.trouble = "wandb has not written the end of the run to its own file"
+                self._say_what_is_left()
             if is_whole and self._needs_summary and self._at_end is not None:
                 self._deliver_summary(*self._at_end)
             if not is_whole:
                 self._say_what_is_left()
         finally:
+            # Not before: an exit in the middle of this waits for it.
+            unfollow(self)
             self._close()
             self._lock.release()
 
@@ -152,7 +161,7 @@ class FollowedRun:
             self._read_again_from(self._wanted_from)
         try:
             if self._rows is None:
-                self._file = open(self.run.wandb_file, "rb")  # noqa: SIM115
+                self._file = _open(self.run.wandb_file)
                 self._rows = RunRows(self._file)
             for count, row in enumerate(self._rows.read(is_complete), 1):
                 self._deliver(row)
@@ -212,6 +221,15 @@ class FollowedRun:
         self._file = self._rows = None
 
 
+def _open(path: str) -> BinaryIO:
+    """Without waiting for whoever writes to a pipe; without a buffer, of which a fork would leave a copy."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no regular file")
+    return open(descriptor, "rb", buffering=0)
+
+
 class _StepMetric:
     """A metric that wandb adds to rows where a call did not bring it."""
 
@@ -243,9 +261,10 @@ def unfollow(run: FollowedRun) -> None:
 
 
 def read_all_to_end(until: float) -> None:
-    """At exit: what is left of runs that have ended."""
+    """At exit: what is left of runs that have ended. Others may go on: a child of multiprocessing comes here first."""
     for run in list(_followed):
-        run.read_to_end(until)
+        if run.is_at_end:
+            run.read_to_end(until)
 
 
 def reset_after_fork() -> None:

@@ -473,7 +473,6 @@ def _at_exit() -> None:
         for tracker in list(_trackers):
             tracker.read_file()
             tracker.say_if_nothing_was_sent()
-        file_follower.read_all_to_end(time.monotonic() + runtime.seconds_to_flush())
         runtime.shut_down()
     except Exception as error:
         diagnostics.report_failure("flushing at exit", error)

@@ -216,7 +216,9 @@ class RunTracker:
             )
 
     def end(self) -> None:
-        """The run is over: it needs no system metrics any more. Calling it again changes nothing."""
+        """The run is over: it needs no system metrics any more, and no child. Calling it again changes nothing."""
+        # Its descriptor would be open until the garbage collector comes by, which some jobs switch off.
+        self.others_log = bytearray(self.others_log[:])
         sampler, self.sampler = self.sampler, None
         if sampler is not None:
             sampler.stop()

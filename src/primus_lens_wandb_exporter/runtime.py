@@ -4,9 +4,10 @@ import binascii
 import os
 import shlex
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from . import child_of_run, diagnostics, identity, sigterm
+from . import child_of_run, diagnostics, file_follower, identity, sigterm
 from .exporter import Exporter, FlushBudget
 from .owned_files import OwnedFiles
 from .records import Run
@@ -103,6 +104,7 @@ def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
     if _sampler is not None:
         _sampler.shut_down()
+    file_follower.read_all_to_end(time.monotonic() + seconds_to_flush())
     _deliver()
 
 

@@ -29,12 +29,14 @@ def make_flag(run_id: str) -> Flag:
         descriptor, path = tempfile.mkstemp(prefix=_name_of(run_id))
         try:
             os.unlink(path)
-            os.truncate(descriptor, _SIZE)
+            # Written, not truncated: a mapped page for which the disk has no room any more would end the job by SIGBUS.
+            os.write(descriptor, bytes(_SIZE))
             # It keeps a descriptor of its own open, for children to find; other programs do not inherit it.
             return mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
-    except OSError:
+    except (OSError, ValueError):
+        # ValueError: no file can have the name.
         return mmap.mmap(-1, _SIZE)
 
 

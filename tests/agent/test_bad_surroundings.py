@@ -164,3 +164,87 @@ def test_the_logger_can_be_quieted(trainer: Trainer) -> None:
         PRIMUS_LENS_WANDB_DEBUG="true",
     )
     assert "Primus Lens" not in training.stderr
+
+
+def test_a_pipe_in_place_of_wandbs_file_holds_nobody_up(trainer: Trainer) -> None:
+    training = trainer.run(
+        """
+        import os, time, wandb
+        run = wandb.init(project="p")
+        run.log({"a": 1})
+        file = run._settings.sync_file
+        while not os.path.exists(file):
+            time.sleep(0.01)
+        # Out of sight of wandb, which has it open.
+        os.rename(file, file + ".away")
+        os.mkfifo(file)
+        child = os.fork()
+        if not child:
+            # Its calls are to be found in the file alone, from here on those of its parent too.
+            run.log({"a": 2})
+            os._exit(0)
+        os.waitpid(child, 0)
+        run.log({"a": 3})
+        run.finish()
+        os.rename(file + ".away", file)
+        print("trained")
+        """
+    )
+
+    assert training.stdout.splitlines()[-1] == "trained"
+    assert "it is no regular file. Deliver the rest with: primus-lens-wandb sync " in training.stderr
+
+
+def test_a_handler_of_the_job_that_raises_or_logs_to_wandb_changes_nothing(trainer: Trainer, lens: Lens) -> None:
+    training = trainer.run(
+        """
+        import logging, wandb
+
+        class ToWandb(logging.Handler):
+            def emit(self, record):
+                if wandb.run is not None:
+                    wandb.log({record.name: 1})
+                raise RuntimeError("a broken handler")
+
+        logging.getLogger().setLevel(logging.DEBUG)
+        logging.getLogger("urllib3").setLevel(logging.WARNING)
+        run = wandb.init(project="p")
+        logging.getLogger().handlers[:] = [ToWandb()]
+        for i in range(5):
+            run.log({"a": i})
+        # Our warning that nothing of it can be sent comes at exit.
+        other = wandb.init(project="p", id="texts", reinit=True)
+        other.log({"text": "x"})
+        wandb.run = None
+        other.finish()
+        """
+    )
+
+    assert training.returncode == 0
+    names = {name for history in training.histories.values() for row in history.values() for name in row}
+    assert not [name for name in names if name.startswith("primus_lens")], "our messages became rows"
+    (run_id,) = training.histories.keys() - {"texts"}
+    assert lens.scalars(trainer.workload, run_id) == scalars(training.histories[run_id])
+    assert "broken handler" not in training.stderr
+
+
+def test_a_service_that_dies_with_the_rows_of_a_run_is_said(trainer: Trainer) -> None:
+    training = trainer.run(
+        """
+        import contextlib, os, psutil, wandb
+        run = wandb.init(project="p")
+        run.log({"a": 1})
+        child = os.fork()
+        if not child:
+            run.log({"a": 2})
+            os._exit(0)
+        os.waitpid(child, 0)
+        run.log({"a": 3})
+        for helper in psutil.Process().children(recursive=True):
+            helper.kill()
+        with contextlib.suppress(Exception):
+            run.finish()
+        """
+    )
+
+    assert "wandb has not written the end of the run to its own file. Deliver the rest with: " in training.stderr

@@ -6,6 +6,7 @@ import pytest
 
 from ..support.arrivals import arrivals, assert_all_arrived
 from ..support.faults import FaultyLens
+from ..support.lens import Lens
 from ..support.training import Trainer
 from ..support.wandb_file import scalars
 
@@ -101,3 +102,81 @@ def test_only_what_wandb_added_is_sent_again(faulty: FaultyLens, faulty_trainer:
     assert arrivals(faulty, training.run_id).summary == {"val/acc.max": 499}
     sent = sum(len(body["metrics"]) for _, body in faulty.taken)
     assert sent == len(scalars(training.history)) + 1
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_what_wandb_adds_to_the_run_of_a_child_arrives(
+    method: str, faulty: FaultyLens, faulty_trainer: Trainer
+) -> None:
+    """A child of multiprocessing ends without exit handlers."""
+    training = faulty_trainer.run(
+        f"""
+        import multiprocessing, wandb
+
+        def train(number):
+            run = wandb.init(project="p", id=f"child{{number}}")
+            run.define_metric("loss", step_metric="epoch", summary="min")
+            run.log({{"epoch": number}})
+            for i in range(5):
+                run.log({{"loss": i}})
+            run.finish()
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            children = [context.Process(target=train, args=(number,)) for number in (1, 2)]
+            [child.start() for child in children]
+            [child.join(60) for child in children]
+        """
+    )
+
+    assert_all_arrived(training, faulty, faulty_trainer.workload)
+
+
+def test_an_exit_waits_for_what_is_being_read(lens: Lens, trainer: Trainer) -> None:
+    training = trainer.run(
+        """
+        import os, time, wandb
+        run = wandb.init(project="p")
+        run.define_metric("loss", step_metric="epoch")
+        run.log({"epoch": 1})
+        for i in range(20000):
+            run.log({"loss": i})
+        file = run._settings.sync_file
+        run.finish()
+
+        def position():
+            for number in os.listdir("/proc/self/fd"):
+                try:
+                    if os.readlink(f"/proc/self/fd/{number}") == file:
+                        return open(f"/proc/self/fdinfo/{number}").readline()
+                except OSError:
+                    continue
+
+        at_first, give_up = position(), time.monotonic() + 20
+        while position() == at_first and time.monotonic() < give_up:
+            pass
+        """,
+        PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="60",
+    )
+
+    assert lens.scalars(trainer.workload) == scalars(training.history)
+
+
+def test_runs_that_have_ended_leave_nothing_open(faulty_trainer: Trainer) -> None:
+    """Neither do they wait for the garbage collector."""
+    training = faulty_trainer.run(
+        """
+        import gc, os, wandb
+        gc.disable()
+        for i in range(20):
+            run = wandb.init(project="p")
+            run.define_metric("loss", summary="min")
+            run.log({"loss": i})
+            run.finish()
+            if i in (4, 19):
+                print(len(os.listdir("/proc/self/fd")))
+        """
+    )
+
+    after_5, after_20 = map(int, training.stdout.split())
+    assert after_20 < after_5 + 8

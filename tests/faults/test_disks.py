@@ -100,3 +100,28 @@ def test_a_mirror_on_a_read_only_snapshot_is_delivered_and_said_not_to_be_noted(
     assert "3 of them could not be noted as delivered: [Errno 30] Read-only file system" in found.stdout
     assert found.stderr == ""
     assert lens.scalars(trainer.workload) == mirrors.whole()
+
+
+def test_a_full_disk_for_temporary_files_costs_a_run_nothing(small_disk: Path, trainer: Trainer, lens: Lens) -> None:
+    """Python looks for room there once; a page of a file for which there is none later would end the job by SIGBUS."""
+    training = trainer.run(
+        """
+        import tempfile, wandb
+        # wandb's own service starts while there is room.
+        wandb.init(project="p").finish()
+        with open(tempfile.gettempdir() + "/filler", "wb", buffering=0) as filler:
+            try:
+                while filler.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        run = wandb.init(project="p")
+        run.log({"a": 1})
+        run.finish()
+        print(run.id)
+        """,
+        TMPDIR=str(small_disk),
+    )
+
+    run_id = training.stdout.split()[-1]
+    assert lens.scalars(trainer.workload, run_id) == scalars(training.histories[run_id]) == {(0, "a"): 1.0}
