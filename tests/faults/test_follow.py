@@ -227,6 +227,21 @@ def test_wrong_usage(arguments: list[str], said: str, trainer: Trainer) -> None:
     assert said in found.stderr
 
 
+def test_ends_soon_while_lens_hangs(
+    faulty: FaultyLens, faulty_trainer: Trainer, follow: Callable[..., Follower]
+) -> None:
+    """Kubernetes kills what does not end within 30 s; a job would wait that long for an answer."""
+    faulty.behaviour = faults.hang
+    mirrors.write(faulty_trainer.directory / "out", faulty_trainer.workload)
+    follower = follow(faulty_trainer, "out")
+    wait_for(lambda: faulty.request_count == 1)
+    asked = time.monotonic()
+    assert follower.end() == 0
+    assert time.monotonic() - asked < 20
+    assert follower.lines[-1].endswith("ended\n")
+    assert faulty.request_count == 1
+
+
 def look(watch: Watch, root: Path) -> set[str]:
     found = sorted(root.rglob(mirrors.NAME))
     files = OwnedFiles(str(root))

@@ -581,3 +581,22 @@ def test_run_that_has_only_begun_is_not_reported_yet(faulty: FaultyLens, faulty_
     assert found.returncode == 0
     assert "nothing was missing" in found.stdout
     assert faulty.request_count == 0
+
+
+def test_two_workloads_with_one_run_id_keep_their_values_apart(trainer: Trainer, lens: Lens) -> None:
+    """As two projects have, or a run that was resumed as another workload."""
+    workloads = (trainer.workload + "-a", trainer.workload + "-b")
+    for number, workload in enumerate(workloads):
+        folder = f"run-2023111{4 + number}_221320-r"
+        started = 1_700_000_000 + number
+        path = wandb_records.write(
+            trainer.directory / "wandb", "r", row(0, a=number), ending(), folder=folder, started=started
+        )
+        mirror = mirrors.write(trainer.directory / "out" / str(number), workload, calls=0)
+        mirror.write_bytes(lines(call(5, data={"a": number})))
+        ledger_of(mirror).write_bytes(lines(introduction(workload, wandb_file=str(path))))
+    found = sync(trainer, ".")
+    assert found.returncode == 0, found.stdout
+    assert lens.scalars(workloads[0]) == {(0, "a"): 0.0, (5, "a"): 0.0}
+    assert lens.scalars(workloads[1]) == {(0, "a"): 1.0, (5, "a"): 1.0}
+    assert sync(trainer, ".").stdout.count("nothing was missing") == 4

@@ -31,6 +31,7 @@ import sys
 from primus_lens_wandb_exporter import cli
 from primus_lens_wandb_exporter.commands import follow, wandb_run, watched
 follow.INTERVAL_S, follow.LONGEST_INTERVAL_S, follow._FIRST_RETRY_S = {interval_s}, {4 * interval_s}, {2 * interval_s}
+follow.REQUEST_LIMIT_S = 3.0
 wandb_run.SILENCE_S = watched.SILENCE_S = {silence_s}
 sys.exit(cli.main(["sync", "--follow", *sys.argv[1:]]))
 """

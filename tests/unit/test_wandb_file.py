@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from primus_lens_wandb_exporter.sources import record_log
+from primus_lens_wandb_exporter.sources import protobuf, record_log
 from primus_lens_wandb_exporter.sources.record_log import NotARecordLogError, RecordLog
 from primus_lens_wandb_exporter.sources.wandb_file import Event, HistoryRow, RunExit, RunStart, SummaryChange, WandbFile
 
@@ -182,3 +183,39 @@ def test_real_file_damaged_in_its_middle_keeps_the_rest(tmp_path: Path) -> None:
     rows = [event for event in reader.read() if isinstance(event, HistoryRow)]
     assert len(rows) == len(ROWS) - 1
     assert reader.damaged == 1
+
+
+@pytest.mark.parametrize(
+    ("piece", "most"),
+    [(None, 400), (b"\1", 2002), (b"\0\x08\1", 2002), (b"\xff\x3f\1", 2002), (b"some text ", 2)],
+    ids=["random", "1", "2K", "16K", "text"],
+)
+def test_garbage_behind_a_good_header_is_looked_at_in_few_places(
+    piece: bytes | None, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of 32,768 offsets of a block by itself took minutes for 200 MB."""
+    blocks = 32
+    garbage = random.Random(1).randbytes(blocks * BLOCK) if piece is None else piece * (blocks * BLOCK // len(piece))
+    looks: list[int] = []
+    end_of_chunk = record_log._end_of_chunk
+
+    def counted(block: bytes, offset: int) -> int | None:
+        looks.append(offset)
+        return end_of_chunk(block, offset)
+
+    monkeypatch.setattr(record_log, "_end_of_chunk", counted)
+    log = RecordLog(io.BytesIO(HEADER + garbage))
+    assert list(log.read()) == []
+    assert blocks <= log.damaged <= blocks + 1
+    assert len(looks) <= most * (blocks + 1)
+
+
+def test_record_of_millions_of_empty_fields_takes_no_memory_and_costs_no_other() -> None:
+    hostile = field(2, b"\x0a\0" * (protobuf.MOST_FIELDS + 1))
+    events = WandbFile(io.BytesIO(frame([history(0, a=1), hostile, history(1, a=2)])))
+    assert [event.step for event in events.read() if isinstance(event, HistoryRow)] == [0, 1]
+    assert events.damaged == 1
+
+
+def test_exit_record_with_two_codes_costs_nothing() -> None:
+    assert read(frame([field(18, field(1, 1) + field(1, 2)), history(0, a=1)])) == [RunExit(2), HistoryRow(0, {"a": 1})]

@@ -38,6 +38,8 @@ class Session(NamedTuple):
     workload_uid: Optional[str] = None
     is_dry_run: bool = False
     patience_s: Optional[float] = None
+    # How long one request may take; None is as long as a job would wait.
+    request_limit_s: Optional[float] = None
     # Whether somebody has asked the command to end: then nothing more is sent.
     is_ending: Callable[[], bool] = lambda: False
 
@@ -188,7 +190,7 @@ class Delivery:
                     self.gave_up = True
                     return
                 patience_s = 0.0
-            answer = _post_patiently(self._targets.client(target), request, patience_s)
+            answer = _post_patiently(self._targets.client(target), request, patience_s, self._session.request_limit_s)
             if answer.delivered:
                 self._targets.given_up.discard(target)
                 self._note_delivery(request)
@@ -203,7 +205,11 @@ class Delivery:
 
     def _send_what_was_set_aside(self) -> None:
         for request in self._set_aside:
-            answer = self._targets.client(self._target_of(request.run)).post(request.path, request.body)
+            if self._session.is_ending():
+                self.gave_up = True
+                return
+            client = self._targets.client(self._target_of(request.run))
+            answer = client.post(request.path, request.body, self._session.request_limit_s)
             if answer.delivered:
                 self._note_delivery(request)
             else:
@@ -271,12 +277,14 @@ class Delivery:
             )
 
 
-def _post_patiently(client: LensClient, request: Request, patience_s: float) -> Answer:
+def _post_patiently(
+    client: LensClient, request: Request, patience_s: float, request_limit_s: Optional[float]
+) -> Answer:
     """Posts until the server takes or refuses the request, fails on it again and again, or is away for so long."""
     give_up = time.monotonic() + patience_s
     failures = hopeless = attempts = 0
     while True:
-        answer = client.post(request.path, request.body)
+        answer = client.post(request.path, request.body, request_limit_s)
         failures += answer.failed_on_request
         hopeless += answer.needs_a_person
         if failures == _MOST_FAILURES or hopeless == _MOST_FAILURES_WITHOUT_HOPE:

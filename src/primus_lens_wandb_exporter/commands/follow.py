@@ -20,6 +20,8 @@ from .watched import Watch
 INTERVAL_S = 15.0
 # While Lens is away the rounds become rarer.
 LONGEST_INTERVAL_S = 60.0
+# It ends between two requests, and has to before Kubernetes kills what does not end within 30 s.
+REQUEST_LIMIT_S = 20.0
 # What Lens has refused, or nobody can open, is looked at again when it changes, and rarely without that.
 _FIRST_RETRY_S = 60.0
 _LONGEST_RETRY_S = 3600.0
@@ -34,7 +36,7 @@ def follow(
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     log = FollowLog()
     log.line("following %s" % root)
-    session = Session(log, targets, workload_uid, patience_s=0.0, is_ending=_is_ending)
+    session = Session(log, targets, workload_uid, patience_s=0.0, request_limit_s=REQUEST_LIMIT_S, is_ending=_is_ending)
     follower = Follower(root, mirror_path, session, log, trusts_owners)
     while not _is_ending():
         try:

@@ -4,9 +4,11 @@ A mirror and wandb's own file belong together when the mirror's introduction of 
 names none, as those of older versions, and when both belong to the same user.
 """
 
+import itertools
 import os
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
+from ..identity import Identity
 from ..records import MetricsRecord, Number
 from .ledger import Introduction, Ledger
 from .steps_by_name import StepsByName
@@ -52,9 +54,14 @@ class KnownRuns:
         keys = (key, (key[0], ""))
         return [self._mirrored[one] for one in keys if one in self._mirrored]
 
-    def introductions_of(self, run_id: str) -> List[Introduction]:
-        """Also by mirrors of other files of the run."""
-        return [who for key, found in self._mirrored.items() if key[0] == run_id for who in found.introductions]
+    def identity_of(self, key: FileKey) -> Optional[Identity]:
+        """Who the run of this file was, by the mirrors of the file, else by those of other files of the run."""
+        others = (found for (run_id, _), found in self._mirrored.items() if run_id == key[0])
+        for found in itertools.chain(self.mirrored_of_file(key), others):
+            for who in found.introductions:
+                if who.identity.is_known:
+                    return who.identity
+        return None
 
     def delivered(self, key: FileKey) -> StepsByName:
         return self._delivered.setdefault(key, StepsByName())

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from typing import BinaryIO, Callable, Dict, Iterator, NamedTuple, Tuple
+from typing import BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 from ..owned_files import OwnedFiles, RefusedError
 from ..sinks.delivery_ledger import DeliveryLedger
@@ -17,6 +17,8 @@ from .source import Source
 from .steps_by_name import StepsByName
 from .wandb_run import WandbRun, writer_of
 
+# The id of a run, and its workload where that is known.
+_Run = Tuple[str, str]
 _MakeSource = Callable[[BinaryIO, OwnedFiles], Source]
 
 
@@ -53,10 +55,16 @@ class Syncing:
             if run_files or select(mirror.path):
                 outcomes[mirror.path] = self._sync_mirror(mirror, known)
         is_known = all(outcome.is_read for outcome in outcomes.values())
-        newer: Dict[str, StepsByName] = {}
+        files_of: Dict[_Run, List[RunFile]] = {}
+        for file in group.run_files:
+            files_of.setdefault(self._run_of(file, known), []).append(file)
+        newer: Dict[_Run, StepsByName] = {}
         for file in run_files:
             if is_known:
-                outcomes[file.path] = self._sync_run_file(file, group, known, newer)
+                run = self._run_of(file, known)
+                outcomes[file.path] = self._sync_run_file(
+                    file, files_of[run], known, newer.setdefault(run, StepsByName())
+                )
             else:
                 # What the mirror holds is not to be sent from here, and nobody knows all of it.
                 self._report.title(file.path)
@@ -69,14 +77,19 @@ class Syncing:
             mirror.path, mirror.files, lambda file, files: Mirror(mirror.path, file, files, known), mirror.owner
         )
 
-    def _sync_run_file(self, file: RunFile, group: Group, known: KnownRuns, newer: Dict[str, StepsByName]) -> Outcome:
-        others = [other for other in group.run_files if other.run_id == file.run_id]
-        of_run = newer.setdefault(file.run_id, StepsByName()) if len(others) > 1 else None
-
+    def _sync_run_file(self, file: RunFile, of_run: List[RunFile], known: KnownRuns, newer: StepsByName) -> Outcome:
         def make(opened: BinaryIO, files: OwnedFiles) -> Source:
-            return WandbRun(file.path, opened, files, known, of_run, is_newest=file is others[0])
+            return WandbRun(
+                file.path, opened, files, known, newer if len(of_run) > 1 else None, is_newest=file is of_run[0]
+            )
 
         return self._sync(file.path, file.files, make, file.owner)
+
+    def _run_of(self, file: RunFile, known: KnownRuns) -> _Run:
+        """In Lens, two runs with one id are one only in the same workload."""
+        identity = known.identity_of((file.run_id, writer_of(file.path)))
+        # Pods change when a job starts again: they do not tell two workloads apart.
+        return file.run_id, self._session.workload_uid or (identity.workload_uid if identity else "")
 
     def _sync(self, path: str, files: OwnedFiles, make_source: _MakeSource, owner: int) -> Outcome:
         report = self._report

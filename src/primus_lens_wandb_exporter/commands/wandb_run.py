@@ -110,10 +110,9 @@ class WandbRun:
         return self._run
 
     def _who(self, run_id: str) -> Who:
-        mirrored = self._known.introductions_of(run_id)
-        for introduction in mirrored:
-            if introduction.identity.is_known:
-                return Who(introduction.identity, "its mirror")
+        mirrored = self._known.identity_of((run_id, self.writer))
+        if mirrored is not None:
+            return Who(mirrored, "its mirror")
         earlier = self.ledger.introductions.get((self.writer, run_id))
         if earlier is not None and earlier.identity.is_known:
             return Who(earlier.identity, "an earlier sync")

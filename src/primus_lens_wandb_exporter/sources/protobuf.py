@@ -6,6 +6,9 @@ from typing import List, Tuple, Union
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DOUBLE = struct.Struct("<d")
 
+# A field takes some 100 bytes of memory, and may have 2 in the file.
+MOST_FIELDS = 1_000_000
+
 # A varint comes as an unsigned int; all else as the bytes that it has.
 Field = Tuple[int, Union[int, bytes]]
 
@@ -15,12 +18,14 @@ class MessageError(ValueError):
 
 
 def read_fields(message: bytes) -> List[Field]:
-    """The fields of a message in their order; raises MessageError."""
+    """The fields of a message in their order; raises MessageError, also for more than any row has."""
     fields: List[Field] = []
     size = len(message)
     position = 0
     try:
         while position < size:
+            if len(fields) == MOST_FIELDS:
+                raise MessageError("a message has more than %d fields" % MOST_FIELDS)
             key = message[position]
             position += 1
             if key >= 0x80:

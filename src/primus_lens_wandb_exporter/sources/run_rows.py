@@ -87,9 +87,15 @@ class RunRows:
                 self._apply_changes_ahead()
 
     def summary(self) -> Dict[str, Number]:
-        """The scalars of the summary that are not simply the last ones of history."""
+        """The scalars of the summary that are not simply the last ones of history.
+
+        Of a damaged file none that history has, too: the record that brought the last value to the summary may be lost.
+        """
         metrics, _ = convert(_without_media(self._summary))
-        return {name: value for name, value in metrics.items() if self._last_values.get(name) != value}
+        logged = self._last_values
+        if self.damaged:
+            return {name: value for name, value in metrics.items() if name not in logged}
+        return {name: value for name, value in metrics.items() if logged.get(name) != value}
 
     def has_logged(self, name: str) -> bool:
         """Whether history has values of that name."""

@@ -116,7 +116,8 @@ def _to_event(record: bytes) -> Optional[Event]:
         if number == _RUN:
             return _to_run(to_message(value))
         if number == _EXIT:
-            return RunExit(*(to_int(code) for field, code in to_message(value) if field == 1))
+            codes = [to_int(code) for field, code in to_message(value) if field == 1]
+            return RunExit(codes[-1] if codes else 0)
     return None
 
 
