@@ -84,7 +84,7 @@ class StepBatcher:
             self.rejected += len(record.metrics)
             diagnostics.warn_once(
                 "step range",
-                "step %s is not sent to Lens, which stores steps from 0 to %d; it is in the JSONL file",
+                "step %s is not sent to Lens, which stores steps from 0 to %d; it stays in the file",
                 step_number,
                 _LARGEST_STEP,
             )
@@ -108,7 +108,7 @@ class StepBatcher:
                 diagnostics.warn_once(
                     "long metric name",
                     "metric %r… is not sent to Lens: its name has %d characters, more than a request may; "
-                    "it is in the JSONL file",
+                    "it stays in the file",
                     name[:_SHORT_NAME],
                     len(name),
                 )
