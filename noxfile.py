@@ -70,7 +70,7 @@ def sbom(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Real frameworks on CPU. The pinned torch is one whose CPU build some machines have at hand; any will do."""
     packages = ["lightning", "transformers", "accelerate", "keras", "jax", "jaxlib", "tensorflow-cpu", "wandb", "numpy"]
-    loggers = ["stable-baselines3", "tensorboard", "tensorboardX", "lightgbm", "xgboost", "catboost"]
+    loggers = ["stable-baselines3", "tensorboard", "tensorboardX", "lightgbm", "xgboost-cpu", "catboost"]
     session.install(".", "torch==2.13.0", *packages, *loggers)
     session.run(
         ".venv/bin/python",
