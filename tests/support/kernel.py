@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -95,6 +96,14 @@ class Kernel:
         """Waits until the cell has ended."""
         self._listen(lambda: name in self._idle, timeout, f"a cell ran for more than {timeout} s")
         return self._cells[name]
+
+    def interrupt_cell(self, name: str) -> Cell:
+        """Interrupts until the cell has ended: Python drops an interrupt that comes in a finaliser."""
+        for _ in range(20):
+            self.interrupt()
+            with contextlib.suppress(AssertionError):
+                return self.wait(name, 5)
+        raise AssertionError("a cell went on through 20 interrupts")
 
     def wait_for_output(self, name: str, text: str) -> None:
         """Waits until the cell has written ``text`` to its standard output."""
