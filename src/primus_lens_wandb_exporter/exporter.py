@@ -6,7 +6,7 @@ never waits, but in `wait_for_flush`, under a deadline. Knows the `Sink` protoco
 
 import contextlib
 import time
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 from .child_of_run import Route, route_of_child
 from .flush_mark import FlushMark
@@ -36,10 +36,13 @@ class FlushBudget:
         # How far a sink was when it last stalled, by its name.
         self._stalled_at: Dict[str, int] = {}
 
-    @property
-    def seconds_left(self) -> float:
-        """What is left, and never less than a sink is granted that did not stall."""
-        return max(self.left, _SHORTEST_WAIT_S)
+    def spend_on(self, work: Callable[[float], bool]) -> bool:
+        """Has ``work`` done until a time of the monotonic clock; if that was not enough, what it took is used up."""
+        began = time.monotonic()
+        is_done = work(began + max(self.left, _SHORTEST_WAIT_S))
+        if not is_done:
+            self.left -= time.monotonic() - began
+        return is_done
 
     @contextlib.contextmanager
     def as_a_whole(self) -> Iterator[None]:
@@ -83,7 +86,7 @@ class Exporter:
 
     def __init__(self, sinks: Sequence[Sink], budget: FlushBudget, capacity_bytes: float) -> None:
         self._workers = [Worker(sink, capacity_bytes) for sink in sinks]
-        self._budget = budget
+        self.budget = budget
 
     def route(self, run: Run, begun_here: bool = True) -> Route:
         """The workers whose sinks take the records of this run, which this process began or another one."""
@@ -106,10 +109,6 @@ class Exporter:
         """Whether records of the run go to that sink."""
         return any(worker.sink.name == sink_name and worker.sink.takes_run(run) for worker in self._workers)
 
-    @property
-    def seconds_to_flush(self) -> float:
-        return self._budget.seconds_left
-
     def request_flush(self) -> "List[Tuple[Worker, FlushMark]]":
         """Asks every sink to deliver what it has, without waiting."""
         return [(worker, worker.request_flush()) for worker in self._workers]
@@ -119,11 +118,11 @@ class Exporter:
         settled = True
         for worker, mark in marks:
             if worker.has_thread or mark.done.is_set():
-                settled = self._budget.wait(worker, mark) and settled
+                settled = self.budget.wait(worker, mark) and settled
             else:
                 began = time.monotonic()
-                worker.drain_here(began + self._budget.left)
-                self._budget.left -= time.monotonic() - began
+                worker.drain_here(began + self.budget.left)
+                self.budget.left -= time.monotonic() - began
                 settled = not worker.sink.work_left() and settled
         return settled
 

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, Set, Tuple
 
 from . import diagnostics
 from .records import SUMMARY, MetricsRecord, Number, Run
-from .sources.record_log import NotARecordLogError
 from .sources.run_rows import SUMMARY_SEQUENCE, Row, RunRows
 from .step_set import StepSet
 
@@ -110,17 +109,17 @@ class FollowedRun:
             finally:
                 self._lock.release()
 
-    def read_to_end(self, until: Optional[float]) -> None:
-        """Delivers the rest of a run that has come to its `end`; says what could not be by the time ``until``.
+    def read_to_end(self, until: Optional[float]) -> bool:
+        """Delivers the rest of a run that has come to its `end`; whether that was all by the time ``until``.
 
-        Without a time nobody waits, and reading makes way for training.
+        Says what could not be. Without a time nobody waits, and reading makes way for training.
         """
         if not self._lock.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
             self._say_what_is_left()
-            return
+            return False
         try:
             if self._has_ended:
-                return
+                return True
             self._has_ended = True
             is_whole = self._read_until_exit(until) and self._read(is_complete=True, until=until)
             if is_whole and self._wanted_from is not None and self._rows is not None and not self._rows.has_ended:
@@ -130,6 +129,7 @@ class FollowedRun:
                 self._deliver_summary(*self._at_end)
             if not is_whole:
                 self._say_what_is_left()
+            return is_whole
         finally:
             # Not before: an exit in the middle of this waits for it.
             unfollow(self)
@@ -142,7 +142,7 @@ class FollowedRun:
             "run %s: %s. Deliver the rest with: primus-lens-wandb sync %s",
             self.run.run_id,
             self.trouble or "wandb's own file holds more than could be delivered in time",
-            shlex.quote(self.run.wandb_file),
+            shlex.quote(self.run.wandb_file) if self.run.wandb_file else "the run's folder",
         )
 
     def _read_until_exit(self, until: Optional[float]) -> bool:
@@ -167,8 +167,8 @@ class FollowedRun:
                 self._deliver(row)
                 if count % _ROWS_AT_A_TIME == 0 and not self._make_way(until):
                     return False
-        except (OSError, NotARecordLogError) as error:
-            self.trouble = "%s: %s" % (self.run.wandb_file, error)
+        except Exception as error:  # whatever happened to the file: it is said, and the run ends as it would
+            self.trouble = "%s: %s" % (self.run.wandb_file or "wandb does not tell where its own file is", error)
             return False
         self.trouble = ""
         return True
@@ -260,11 +260,14 @@ def unfollow(run: FollowedRun) -> None:
     _followed.discard(run)
 
 
-def read_all_to_end(until: float) -> None:
-    """At exit: what is left of runs that have ended. Others may go on: a child of multiprocessing comes here first."""
+def read_all_to_end(until: float) -> bool:
+    """At exit: what is left of runs that have ended; whether that was all by then. Others may go on: a child of
+    multiprocessing comes here first."""
+    is_whole = True
     for run in list(_followed):
         if run.is_at_end:
-            run.read_to_end(until)
+            is_whole = run.read_to_end(until) and is_whole
+    return is_whole
 
 
 def reset_after_fork() -> None:

@@ -390,8 +390,11 @@ def _end_run(tracker: RunTracker, marks: Any) -> None:
     """Delivers what is left once wandb has finished the run."""
     tracker.end()
     _trackers.discard(tracker)
-    if tracker.read_file(may_wait=True):
-        marks = tracker.exporter.request_flush()
+    try:
+        if tracker.read_file(may_wait=True):
+            marks = tracker.exporter.request_flush()
+    except Exception as error:  # what is queued matters more
+        diagnostics.report_failure("reading wandb's own file", error)
     tracker.exporter.wait_for_flush(marks)
     tracker.say_if_nothing_was_sent()
 
@@ -469,10 +472,13 @@ def _after_fork_in_child() -> None:
 
 
 def _at_exit() -> None:
-    try:
-        for tracker in list(_trackers):
+    for tracker in list(_trackers):
+        try:
             tracker.read_file()
             tracker.say_if_nothing_was_sent()
+        except Exception as error:  # what is queued matters more
+            diagnostics.report_failure("reading wandb's own file", error)
+    try:
         runtime.shut_down()
     except Exception as error:
         diagnostics.report_failure("flushing at exit", error)

@@ -117,15 +117,19 @@ class RunTracker:
     def stop_counting(self, calls_in_doubt: int = 0, jump_in_doubt: bool = False) -> None:
         """From here on wandb's service alone knows the steps: the rows are delivered from wandb's own file.
 
-        ``jump_in_doubt`` says that wandb may take back the step that a call gave to the row which is open.
+        ``jump_in_doubt`` says that wandb may take back the step that a call gave to the row which is open. Raises
+        nothing: an exception of the job's own may be on its way.
         """
         if not self.is_counted:
             return
         self.is_counted = False
-        if self.is_owner:
-            first_step = self.counter.before_jump if jump_in_doubt else self.counter.current
-            self.followed.deliver_rows_from(first_step - calls_in_doubt)
-        diagnostics.debug("steps of run %s are counted by wandb alone: its own file is read", self.run.run_id)
+        try:
+            if self.is_owner:
+                first_step = self.counter.before_jump if jump_in_doubt else self.counter.current
+                self.followed.deliver_rows_from(first_step - calls_in_doubt)
+            diagnostics.debug("steps of run %s are counted by wandb alone: its own file is read", self.run.run_id)
+        except Exception as error:
+            diagnostics.report_failure("reading wandb's own file", error)
 
     def stop_counting_after_calls(self) -> None:
         """As `stop_counting`, once the calls of other threads have ended."""
@@ -163,7 +167,7 @@ class RunTracker:
         followed.end(self.sent_summary, self.counter.current if self.is_counted else None)
         if may_wait and self.is_counted:
             return False
-        followed.read_to_end(time.monotonic() + self.exporter.seconds_to_flush)
+        self.exporter.budget.spend_on(followed.read_to_end)
         self.has_sent = self.has_sent or followed.has_delivered
         self.unsendable += followed.unsendable
         return True

@@ -4,7 +4,6 @@ import binascii
 import os
 import shlex
 import sys
-import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from . import child_of_run, diagnostics, file_follower, identity, sigterm
@@ -95,16 +94,12 @@ def _ignore(run: Run, sequences: List[int]) -> None:
     """Without a mirror nobody asks later what Lens has."""
 
 
-def seconds_to_flush() -> float:
-    """What is left of the flush deadline of the process."""
-    return float(_budget.seconds_left) if _budget is not None else 0.0
-
-
 def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
     if _sampler is not None:
         _sampler.shut_down()
-    file_follower.read_all_to_end(time.monotonic() + seconds_to_flush())
+    if _budget is not None:
+        _budget.spend_on(file_follower.read_all_to_end)
     _deliver()
 
 

@@ -106,18 +106,29 @@ class Worker:
             self._queue.append((record, size))
             self._queued_bytes += size
         # Again, if a signal handler or a finaliser has logged since the last look.
-        while self._queue:
-            if not self._sink_lock.acquire(timeout=_LONGEST_WAIT_FOR_SINK_S):
-                return
-            try:
-                # Otherwise what this interrupted, on the same thread, goes on to take the record.
-                records = [] if self._uses_sink else self._take(with_marks=False)[0]
-                if not records:
-                    return
+        while self._queue and self._take_turn_with_sink():
+            pass
+
+    def _take_turn_with_sink(self) -> bool:
+        """One turn of the thread's work, here; whether there may be more to do."""
+        # This interrupted the same thread in the middle of its turn: that one goes on to release the lock.
+        is_nested = self._sink_lock in self.held_locks()
+        try:
+            if not is_nested and not self._sink_lock.acquire(timeout=_LONGEST_WAIT_FOR_SINK_S):
+                return False
+            # If it uses the sink just now it also goes on to take the record.
+            records = [] if self._uses_sink else self._take(with_marks=False)[0]
+            if records:
                 self._accept(records)
                 self._work(False, None)
-            finally:
-                self._sink_lock.release()
+            return bool(records)
+        finally:
+            # Also where an exception (of an interrupt, of a handler) came between acquiring and the next line.
+            if not is_nested:
+                try:  # not contextlib.suppress: what is called before the release may be interrupted
+                    self._sink_lock.release()
+                except RuntimeError:  # not acquired
+                    pass
 
     def held_locks(self) -> List[Any]:
         """Those of its locks that the calling thread holds."""
@@ -286,8 +297,11 @@ class Worker:
         records: List[Record] = []
         marks: List[FlushMark] = []
         with self._lock:
-            while self._queue and len(records) < _SLICE:
-                entry = self._queue.popleft()
+            while len(records) < _SLICE:
+                try:
+                    entry = self._queue.popleft()
+                except IndexError:  # asked before, a signal handler that logs could take the last one meanwhile
+                    break
                 if isinstance(entry, FlushMark):
                     if not with_marks:
                         # It and what is behind it are the thread's, which is about to take them.
@@ -298,7 +312,9 @@ class Worker:
                     continue
                 record, size = entry
                 self._queued_bytes -= size
-                self._taken += self._weigh(record)
+                # Not in the line that adds: a signal handler that logs may come into the call.
+                weight = self._weigh(record)
+                self._taken += weight
                 records.append(record)
         return records, marks
 

@@ -14,6 +14,7 @@ from ..support.arrivals import assert_all_arrived
 from ..support.faults import FaultyLens
 from ..support.training import Trainer
 from ..support.wandb_file import scalars
+from .transformers_training import TRANSFORMERS
 
 pytestmark = pytest.mark.frameworks
 
@@ -39,25 +40,6 @@ data = torch.utils.data.DataLoader(examples, batch_size=8)
 trainer = pl.Trainer(max_epochs=3, logger=WandbLogger(project="p"), log_every_n_steps=2, accelerator="cpu",
                      enable_progress_bar=False, enable_checkpointing=False, enable_model_summary=False)
 trainer.fit(Model(), data, data)
-"""
-
-TRANSFORMERS = """
-import torch, transformers
-
-class Data(torch.utils.data.Dataset):
-    def __len__(self):
-        return 32
-    def __getitem__(self, i):
-        tokens = torch.randint(0, 50, (8,), generator=torch.Generator().manual_seed(i))
-        return {"input_ids": tokens, "labels": tokens}
-
-config = transformers.GPT2Config(vocab_size=50, n_positions=8, n_embd=16, n_layer=1, n_head=2)
-arguments = transformers.TrainingArguments("out", report_to="wandb", num_train_epochs=2, logging_steps=2,
-                                           per_device_train_batch_size=8, eval_strategy="epoch", use_cpu=True,
-                                           save_strategy="no", disable_tqdm=True)
-model = transformers.GPT2LMHeadModel(config)
-trainer = transformers.Trainer(model, arguments, train_dataset=Data(), eval_dataset=Data())
-trainer.train()
 """
 
 ACCELERATE = """

@@ -10,6 +10,7 @@ from ..support.arrivals import arrivals, assert_all_arrived
 from ..support.faults import FaultyLens
 from ..support.training import Trainer
 from ..support.wandb_file import scalars
+from .transformers_training import TRANSFORMERS_WITH_REWARDS
 
 pytestmark = pytest.mark.frameworks
 
@@ -138,30 +139,6 @@ log_summary(model, save_model_checkpoint=False)
 run.finish()
 """
 
-TRANSFORMERS = """
-import torch, transformers, wandb
-
-class Data(torch.utils.data.Dataset):
-    def __len__(self):
-        return 32
-    def __getitem__(self, i):
-        tokens = torch.randint(0, 50, (8,), generator=torch.Generator().manual_seed(i))
-        return {"input_ids": tokens, "labels": tokens}
-
-class Rewards(transformers.TrainerCallback):
-    # As trainers of reinforcement learning do: rows of their own, to which wandb adds the step of the Trainer.
-    def on_step_end(self, arguments, state, control, **other):
-        wandb.log({"reward": state.global_step * 0.5})
-
-config = transformers.GPT2Config(vocab_size=50, n_positions=8, n_embd=16, n_layer=1, n_head=2)
-arguments = transformers.TrainingArguments("out", report_to="wandb", num_train_epochs=2, logging_steps=2,
-                                           per_device_train_batch_size=8, eval_strategy="epoch", use_cpu=True,
-                                           save_strategy="no", disable_tqdm=True)
-model = transformers.GPT2LMHeadModel(config)
-trainer = transformers.Trainer(model, arguments, train_dataset=Data(), eval_dataset=Data(), callbacks=[Rewards()])
-trainer.train()
-"""
-
 DATA_LOADER = """
 import torch, wandb
 
@@ -189,7 +166,7 @@ TRAININGS: dict[str, tuple[str, str, set[str]]] = {
     "LightGBM": ("lightgbm", LIGHTGBM, {"best_iteration", "training_auc.max"}),
     "XGBoost": ("xgboost", XGBOOST, {"validation_0-auc.max"}),
     "CatBoost": ("catboost", CATBOOST, {"best_iteration"}),
-    "Hugging Face Trainer": ("transformers", TRANSFORMERS, {"train_runtime", "train_loss"}),
+    "Hugging Face Trainer": ("transformers", TRANSFORMERS_WITH_REWARDS, {"train_runtime", "train_loss"}),
     "torch's DataLoader": ("torch", DATA_LOADER, set()),
 }
 

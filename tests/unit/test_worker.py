@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from typing import Any
+
+import pytest
 
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.records import MetricsRecord, Record, Run
@@ -75,3 +80,83 @@ def test_a_sink_that_fails_rests_longer_and_longer() -> None:
     sink.fails = False
     assert worker.request_flush().done.wait(20)
     assert worker.counters().delivered == step
+
+
+class TakingSink(FailingSink):
+    """Keeps the steps that it has taken; finds out whether a signal handler came into its own lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = False
+        self.steps: list[int] = []
+        self.is_in_use = False
+
+    def accept(self, records: list[Record]) -> None:
+        assert not self.is_in_use
+        self.is_in_use = True
+        self.steps += [record.step for record in records if isinstance(record, MetricsRecord)]
+        self.is_in_use = False
+
+
+def put_with_interruption(worker: Worker, position: int) -> int:
+    """Puts record 1, and record 2 before the instruction at that position; how many instructions there were."""
+    instructions = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal instructions
+        if not frame.f_code.co_filename.endswith("worker.py"):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            instructions += 1
+            if instructions == position:
+                worker.put_at_once(record(2), 10)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        worker.put_at_once(record(1), 10)
+    finally:
+        sys.settrace(None)
+    return instructions
+
+
+def test_a_signal_handler_may_write_at_once_between_any_two_instructions_of_writing_at_once() -> None:
+    position = 0
+    while True:
+        position += 1
+        sink = TakingSink()
+        worker = Worker(sink, 1e9)
+        if put_with_interruption(worker, position) < position:
+            break
+        assert sorted(sink.steps) == [1, 2], position
+        assert worker.held_locks() == []
+    assert position > 100
+
+
+class InterruptedLock:
+    """A signal handler raises at the moment in which the lock has been acquired."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def acquire(self, timeout: float) -> bool:
+        self._lock.acquire(timeout=timeout)
+        raise KeyboardInterrupt
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lock, name)
+
+
+def test_an_interrupt_leaves_the_sink_to_other_threads() -> None:
+    sink = TakingSink()
+    worker = Worker(sink, 1e9)
+    lock = worker._sink_lock
+    worker._sink_lock = InterruptedLock(lock)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        worker.put_at_once(record(1), 10)
+    worker._sink_lock = lock
+    thread = threading.Thread(target=worker.put_at_once, args=(record(2), 10))
+    thread.start()
+    thread.join(0.5)
+    assert sink.steps == [1, 2]

@@ -195,8 +195,6 @@ class JsonlSink:
             else:
                 self.delivered += chunk.calls
             self._unwritten.popleft()
-        while self._others:
-            self._say_what_others_left()
         return None
 
     def _write(self, chunk: _Chunk) -> None:
