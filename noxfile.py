@@ -47,7 +47,9 @@ def run_tests(session: nox.Session, *requirements: str) -> None:
     session.install(".", *requirements, "numpy", "tensorboard", "tensorboardX")
     session.run("python", "-c", "import sys, wandb; print(sys.version.split()[0], 'wandb', wandb.__version__)")
     tests = session.posargs or ["tests/agent", *RUN_BY_THE_SESSION]
-    session.run(".venv/bin/python", "-m", "pytest", *tests, f"--training-python={session.bin}/python", external=True)
+    # More at once than there are cores: old versions of wandb sleep for seconds at the end of a run.
+    options = ["--numprocesses=4", f"--training-python={session.bin}/python"]
+    session.run(".venv/bin/python", "-m", "pytest", *tests, *options, external=True)
 
 
 @nox.session
@@ -70,7 +72,15 @@ def sbom(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Real frameworks on CPU. The pinned torch is one whose CPU build some machines have at hand; any will do."""
     packages = ["lightning", "transformers", "accelerate", "keras", "jax", "jaxlib", "tensorflow-cpu", "wandb", "numpy"]
-    loggers = ["stable-baselines3", "tensorboard", "tensorboardX", "lightgbm", "xgboost-cpu", "catboost"]
+    loggers = [
+        "stable-baselines3",
+        "tensorboard",
+        "tensorboardX",
+        "lightgbm",
+        "xgboost-cpu",
+        "scikit-learn",
+        "catboost",
+    ]
     session.install(".", "torch==2.13.0", *packages, *loggers)
     session.run(
         ".venv/bin/python",
