@@ -148,7 +148,7 @@ def test_each_address_has_one_client_with_and_one_without_the_token(monkeypatch:
     of_a_file, default = targets.choose("http://a/api/v1"), targets.choose("")
     assert targets.client(of_a_file) is targets.client(targets.choose("http://a/api/v1"))
     assert targets.client(of_a_file) is not targets.client(default)
-    sent = [targets.client(target)._headers.get("Authorization") for target in (of_a_file, default)]
+    sent = [targets.client(target).headers.get("Authorization") for target in (of_a_file, default)]
     assert sent == [None, "Bearer " + TOKEN]
 
 
@@ -189,7 +189,7 @@ def test_a_malformed_variable_sends_the_token_nowhere_and_is_not_said_to_be_the_
     targets = Targets(None)
     target = targets.choose("http://a/api/v1")
     assert target == (settings.DEFAULT_BASE_URL, "the default", True)
-    assert "Authorization" not in targets.client(target)._headers
+    assert "Authorization" not in targets.client(target).headers
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 from .. import settings
 from ..records import SUMMARY, MetricsRecord, Run
+from ..sinks.answers import Answer, backoff_s
 from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_api import backoff_s
-from ..sinks.lens_batches import Request, StepBatcher
-from ..sinks.lens_client import Answer, LensClient
+from ..sinks.lens_batches import StepBatcher
+from ..sinks.lens_client import LensClient
+from ..sinks.request import Request
 from .progress import Progress
 from .report import Report, redact_addresses
 from .source import Source

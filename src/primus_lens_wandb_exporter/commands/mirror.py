@@ -8,7 +8,7 @@ from ..owned_files import OwnedFiles
 from ..records import END_OF_TIME_S, SUMMARY, UNCOUNTED, MetricsRecord, Run, convert
 from ..sinks.delivery_ledger import DeliveryLedger, path_of_ledger
 from ..sinks.jsonl import MARKER
-from ..sinks.lens_batches import Request
+from ..sinks.request import Request
 from ..summary_names import SummaryNames
 from .json_lines import is_count, is_id, read_objects
 from .known_runs import FileKey, KnownRuns, folder_of

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Iterable, Iterator, List, Optional
 
 from ..records import MetricsRecord, Run
 from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_batches import Request
+from ..sinks.request import Request
 from .ledger import Ledger
 from .report import Report
 

@@ -14,7 +14,7 @@ from ..owned_files import OwnedFiles
 from ..records import END_OF_TIME_S, SUMMARY, MetricsRecord, Number, Run
 from ..sinks.delivery_ledger import DeliveryLedger
 from ..sinks.lens_api import DETECTION_PATH
-from ..sinks.lens_batches import Request
+from ..sinks.request import Request
 from ..sources.run_rows import SUMMARY_SEQUENCE, RunRows
 from ..summary_names import PREFIX
 from .json_lines import is_id

@@ -1,0 +1,66 @@
+"""Requests to one server over one kept-alive connection. Knows HTTP, not what is sent."""
+
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional
+
+from .. import fork_safety
+from .answers import Answer
+
+if TYPE_CHECKING:
+    from .bounded_http import BoundedHttp
+
+# Of status, headers and body makes what they mean.
+Judge = Callable[[int, Any, bytes], Answer]
+
+
+class HttpClient:
+    """Posts with the same headers. ``secret``, where there is one, is kept out of what the server is said to answer."""
+
+    def __init__(self, headers: Mapping[str, str], secret: str, answer_timeout_s: float) -> None:
+        self._headers = headers
+        self._secret = secret
+        self._answer_timeout_s = answer_timeout_s
+        self._http: "Optional[BoundedHttp]" = None
+
+    def post(self, url: str, body: bytes, judge: Judge, time_limit_s: Optional[float] = None) -> Answer:
+        """Posts a body and returns what the answer means; raises nothing that a server can cause."""
+        if not sys.meta_path:
+            return Answer(delivered=False, retry=True, reason="the interpreter is being torn down")
+        limit_s = self._answer_timeout_s if time_limit_s is None else min(self._answer_timeout_s, time_limit_s)
+        try:
+            if self._http is None:
+                self._http = _make_http()
+            reply = self._http.exchange("POST", url, self._headers, body, limit_s)
+        except Exception as error:
+            return self._without_secret(_explain(error, url, limit_s))
+        # Before anything is cut off: half of a token would not be found.
+        content = reply.content.replace(self._secret.encode(), b"***") if self._secret else reply.content
+        answer = self._without_secret(judge(reply.status, reply.headers, content))
+        if not answer.delivered:
+            # Whatever else is sent over this connection is not to be taken for the answer to the next request.
+            self._http.close()
+        return answer
+
+    def _without_secret(self, answer: Answer) -> Answer:
+        """Some servers say back what they were sent."""
+        return answer._replace(reason=answer.reason.replace(self._secret, "***")) if self._secret else answer
+
+    def forget_connection(self) -> None:
+        """In the child of a fork the connection is the parent's: it is neither used nor closed."""
+        self._http = None
+
+
+def _make_http() -> "BoundedHttp":
+    """Not before the first request: `import wandb` shall not take longer."""
+    with fork_safety.importing():
+        from . import lens_trouble  # noqa: F401 - on the first failure there may be no file left to import it from
+        from .bounded_http import BoundedHttp
+
+        return BoundedHttp()
+
+
+def _explain(error: BaseException, url: str, limit_s: float) -> Answer:
+    with fork_safety.importing():
+        from . import lens_trouble
+    trouble = lens_trouble.explain(error, url, limit_s)
+    return Answer(delivered=False, retry=True, needs_a_person=trouble.needs_a_person, reason=trouble.what)
