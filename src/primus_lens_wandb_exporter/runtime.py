@@ -1,6 +1,7 @@
 """What one process has of the exporter: the exporters by their settings, one flush deadline, one goodbye."""
 
 import binascii
+import functools
 import os
 import shlex
 import sys
@@ -72,26 +73,27 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
     # Half of the buffer for records that no thread has taken yet, half for what a sink holds back.
     capacity = settings.buffer_mb * _MEGABYTE / 2
     sinks: List[Sink] = []
-    acknowledge: Callable[[Run, List[int]], None] = _ignore
+    acknowledge: Callable[[Run, List[int], str], None] = _ignore
     if settings.save_local and settings.output_path:
         output_path = settings.output_path
         files = OwnedFiles(output_path)
         ledger = DeliveryLedger(settings.base_url, files)
         sinks.append(JsonlSink(files, capacity, ledger, settings.api_reporting))
 
-        def acknowledge(run: Run, sequences: List[int]) -> None:
-            ledger.acknowledge(path_of(output_path, run.place), run, sequences)
+        def acknowledge(run: Run, sequences: List[int], destination: str) -> None:
+            ledger.acknowledge(path_of(output_path, run.place), run, sequences, destination)
 
     if settings.api_reporting:
         client = LensClient(settings.base_url, settings.api_token)
-        lens_sink = LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge)
+        acknowledge_lens = functools.partial(acknowledge, destination=LensSink.name)
+        lens_sink = LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge_lens)
         _lens_sinks[settings] = lens_sink
         sinks.append(lens_sink)
     return Exporter(sinks, budget, capacity)
 
 
-def _ignore(run: Run, sequences: List[int]) -> None:
-    """Without a mirror nobody asks later what Lens has."""
+def _ignore(run: Run, sequences: List[int], destination: str) -> None:
+    """Without a mirror nobody asks later what a destination has."""
 
 
 def shut_down() -> None:

@@ -240,6 +240,7 @@ class JsonlSink:
         self._unwritten.clear()
         self._mentioned.clear()
         self._others.clear()
+        self._ledger.reset_after_fork()
         self.delivered = self.rejected = self.dropped = 0
 
 
