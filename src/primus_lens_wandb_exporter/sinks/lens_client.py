@@ -7,14 +7,13 @@ seconds late. Anything else in Lens's own form that is not its 200 is final.
 from typing import Any, Dict, Optional
 
 from ..diagnostics import redact_addresses
-from .answers import LONGEST_REASON, Answer, judge_foreign, may_pass, read_retry_after, with_hint
+from .answers import Answer, judge_foreign, may_pass, read_retry_after, with_hint
 from .http_client import HttpClient
+from .lens_address import SUCCESS_CODE, TOKEN_VARIABLE, join_path, read_envelope
 
 # The server may need seconds for a request, and one that is given up half-way is stored half.
 ANSWER_TIMEOUT_S = 30.0
 
-_TOKEN = "PRIMUS_LENS_API_TOKEN"
-_SUCCESS_CODE = 2000
 _UNKNOWN_WORKLOAD = "no valid workload found"
 
 
@@ -40,7 +39,7 @@ class LensClient:
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
         """Posts a JSON body and returns what the answer means; raises nothing that a server can cause."""
-        return self._http.post(self.base_url + path, body, judge, time_limit_s)
+        return self._http.post(join_path(self.base_url, path), body, judge, time_limit_s)
 
     def forget_connection(self) -> None:
         """In the child of a fork the connection is the parent's: it is neither used nor closed."""
@@ -49,11 +48,11 @@ class LensClient:
 
 def judge(status: int, headers: Any, content: bytes) -> Answer:
     """Tells what an HTTP answer means for the request."""
-    envelope = _read_envelope(content)
+    envelope = read_envelope(content)
     if envelope is None:
-        return judge_foreign("Lens", _TOKEN, status, headers, content)
+        return judge_foreign("Lens", TOKEN_VARIABLE, status, headers, content)
     code, message = envelope
-    if status == 200 and code == _SUCCESS_CODE:
+    if status == 200 and code == SUCCESS_CODE:
         return Answer(delivered=True)
     retry = may_pass(status) or (status == 400 and message == _UNKNOWN_WORKLOAD)
     return Answer(
@@ -62,18 +61,6 @@ def judge(status: int, headers: Any, content: bytes) -> Answer:
         failed_on_request=status == 500,
         retry_after_s=read_retry_after(headers.get("Retry-After")) if retry else None,
         reason=with_hint(
-            status, "HTTP {} {}".format(status, "code %d %s" % envelope if status == 200 else message), _TOKEN
+            status, "HTTP {} {}".format(status, "code %d %s" % envelope if status == 200 else message), TOKEN_VARIABLE
         ),
     )
-
-
-def _read_envelope(content: bytes) -> "Optional[tuple[int, str]]":
-    """Code and message of an answer in Lens's form; None when it is in another."""
-    import json
-
-    try:
-        meta = json.loads(content.decode("utf-8"))["meta"]
-        code = meta["code"]
-        return (code, str(meta.get("message", ""))[:LONGEST_REASON]) if type(code) is int else None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        return None
