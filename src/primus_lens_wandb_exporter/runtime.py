@@ -39,12 +39,12 @@ def read_settings() -> Settings:
 
 
 def start_run(
-    run_id: str, wandb_file: str = "", begun_here: bool = True
+    run_id: str, wandb_file: str = "", begun_here: bool = True, names: Tuple[str, str] = ("", "")
 ) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
     """Returns what a run needs to be recorded in this process; equal settings share an exporter.
 
-    ``begun_here`` is False for a run that another process began. The sampler is there, and started, only where system
-    metrics are asked for.
+    ``begun_here`` is False for a run that another process began; ``names`` are its project and its own name. The
+    sampler is there, and started, only where system metrics are asked for.
     """
     global _budget, _sampler, _writer
     settings = read_settings()
@@ -64,7 +64,7 @@ def start_run(
         exporter = _exporters[settings] = _make_exporter(settings, _budget)
     if settings.flush_on_sigterm and begun_here:
         sigterm.install(_flush_on_sigterm, _budget.hurry, _held_locks)
-    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file)
+    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file, *names)
     return exporter, run, _sampler if settings.enhance_metrics else None
 
 

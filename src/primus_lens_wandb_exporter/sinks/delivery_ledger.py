@@ -1,9 +1,9 @@
 """The file beside each mirror that says who its runs are and what Lens has acknowledged of them.
 
 ``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
-"identity", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement, ``{"writer", "run_id",
-"acknowledged"}``, with the ranges of sequence numbers in the mirror that Lens has taken, ``[[first, last], …]``. As
-long as a process that writes here lives, it holds a shared lock on the file.
+"identity", "place", "project", "name", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement,
+``{"writer", "run_id", "acknowledged"}``, with the ranges of sequence numbers in the mirror that Lens has taken,
+``[[first, last], …]``. As long as a process that writes here lives, it holds a shared lock on the file.
 """
 
 import errno
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from .. import diagnostics
 from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import Run
+from ..redaction import redact_text
 
 SUFFIX = ".delivery"
 
@@ -51,6 +52,9 @@ class DeliveryLedger:
             "writer": run.writer,
             "run_id": run.run_id,
             "identity": run.identity._asdict(),
+            "place": run.place._asdict(),
+            "project": redact_text(run.project),
+            "name": redact_text(run.name),
             "base_url": self._base_url,
             "host": socket.gethostname(),
             "pid": os.getpid(),
