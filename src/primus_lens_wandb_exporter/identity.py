@@ -16,6 +16,8 @@ MAXIMUM_ID_LENGTH = 256
 _NODE_RANK = ("NODE_RANK", "PET_NODE_RANK", "GROUP_RANK", "SLURM_NODEID")
 _RANK = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 _LOCAL_RANK = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+# How often the platform, torchrun or Slurm has started the job anew.
+_ATTEMPT = ("DISPATCH_COUNT", "TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 _WORLD_SIZE = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
 
 
@@ -34,12 +36,13 @@ class Identity(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the process stands in a distributed job; all numbers start at 0."""
+    """Where the process stands in a distributed job, and in which attempt at it; all numbers start at 0."""
 
     node_rank: int = 0
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    attempt: int = 0
 
 
 def read_identity(environ: Mapping[str, str] = os.environ) -> Identity:
@@ -60,6 +63,7 @@ def read_place(environ: Mapping[str, str] = os.environ) -> Place:
         rank=_first_number(environ, _RANK, 0),
         local_rank=_first_number(environ, _LOCAL_RANK, 0),
         world_size=_first_number(environ, _WORLD_SIZE, 1),
+        attempt=_first_number(environ, _ATTEMPT, 0),
     )
 
 

@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, Optional, Set, Tuple
 
 from . import autoreload, diagnostics, file_follower, fork_safety, runtime, steps
+from .detection import read_names
 from .records import SUMMARY, UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
 from .shared_flag import OTHERS_LOG
@@ -422,7 +423,14 @@ def _take_up(wandb_run: Any) -> RunTracker:
         # Another process began the run; which one, only a pickled run tells.
         owner = attributes.get("_init_pid") or 0
         owner = 0 if owner == os.getpid() else owner
-    tracker = RunTracker(str(wandb_run.id), int(wandb_run.starting_step), _generation, _find_file(wandb_run), owner)
+    tracker = RunTracker(
+        str(wandb_run.id),
+        int(wandb_run.starting_step),
+        _generation,
+        _find_file(wandb_run),
+        owner,
+        read_names(wandb_run),
+    )
     attributes[_TRACKER] = tracker
     _trackers.add(tracker)
     autoreload.keep_out()

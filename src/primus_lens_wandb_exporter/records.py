@@ -34,7 +34,8 @@ class Run(NamedTuple):
     """One wandb run in one process, as the sinks need it. ``writer`` tells apart the processes that log to a run.
 
     What is read from wandb's own file has the name of the file's folder as its writer. ``wandb_file`` is the path of
-    that file, empty where it is not known.
+    that file, empty where it is not known. ``project`` and ``name`` are wandb's when the run begins, of bounded length
+    and not redacted yet.
     """
 
     run_id: str
@@ -42,6 +43,8 @@ class Run(NamedTuple):
     place: Place
     writer: str
     wandb_file: str = ""
+    project: str = ""
+    name: str = ""
 
 
 class MetricsRecord(NamedTuple):

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from typing import Any, Dict, Hashable, Optional
+from typing import Any, Dict, Hashable, Optional, Tuple
 
 from . import diagnostics, runtime, shared_flag
 from .detection import Facts, build_detection, collect_facts, current_fingerprint, fingerprint
@@ -27,6 +27,7 @@ class RunTracker:
     __slots__ = (
         "_latest_seen",
         "_look_again_after_s",
+        "_names",
         "_owner",
         "_reported",
         "_wandb_file",
@@ -51,7 +52,13 @@ class RunTracker:
     )
 
     def __init__(
-        self, run_id: str, current_step: int, generation: int, wandb_file: str = "", owner: Optional[int] = None
+        self,
+        run_id: str,
+        current_step: int,
+        generation: int,
+        wandb_file: str = "",
+        owner: Optional[int] = None,
+        names: Tuple[str, str] = ("", ""),
     ) -> None:
         self.counter = StepCounter(current_step)
         self._reported: Hashable = None
@@ -59,6 +66,7 @@ class RunTracker:
         self.look_again_at = _NEVER
         self._look_again_after_s = _FIRST_SECOND_LOOK_S
         self._wandb_file = wandb_file
+        self._names = names
         # The process that began the run, 0 where that is not known. It delivers what only wandb's own file tells.
         self._owner = os.getpid() if owner is None else owner
         self.is_owner = True
@@ -79,7 +87,7 @@ class RunTracker:
 
     def enter_process(self, run_id: str, generation: int, begun_here: bool = False) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here)
+        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here, self._names)
         self.route = self.exporter.route(self.run, begun_here)
         # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
         # Re-entrant: a signal handler or a finaliser may log in the middle of a call.

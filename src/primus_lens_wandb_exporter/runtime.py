@@ -40,12 +40,12 @@ def read_settings() -> Settings:
 
 
 def start_run(
-    run_id: str, wandb_file: str = "", begun_here: bool = True
+    run_id: str, wandb_file: str = "", begun_here: bool = True, names: Tuple[str, str] = ("", "")
 ) -> "Tuple[Exporter, Run, Optional[SystemSampler]]":
     """Returns what a run needs to be recorded in this process; equal settings share an exporter.
 
-    ``begun_here`` is False for a run that another process began. The sampler is there, and started, only where system
-    metrics are asked for.
+    ``begun_here`` is False for a run that another process began; ``names`` are its project and its own name. The
+    sampler is there, and started, only where system metrics are asked for.
     """
     global _budget, _sampler, _writer
     settings = read_settings()
@@ -65,7 +65,7 @@ def start_run(
         exporter = _exporters[settings] = _make_exporter(settings, _budget)
     if settings.flush_on_sigterm and begun_here:
         sigterm.install(_flush_on_sigterm, _budget.hurry, _held_locks)
-    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file)
+    run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file, *names)
     return exporter, run, _sampler if settings.enhance_metrics else None
 
 
@@ -73,26 +73,26 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
     # Half of the buffer for records that no thread has taken yet, half for what a sink holds back.
     capacity = settings.buffer_mb * _MEGABYTE / 2
     sinks: List[Sink] = []
-    acknowledge: Callable[[Run, List[int], str], None] = _ignore
+    acknowledge: Callable[[str, Run, List[int]], None] = _ignore
     if settings.save_local and settings.output_path:
         output_path = settings.output_path
         files = OwnedFiles(output_path)
         ledger = DeliveryLedger(settings.base_url, files)
         sinks.append(JsonlSink(files, capacity, ledger, settings.api_reporting))
 
-        def acknowledge(run: Run, sequences: List[int], destination: str) -> None:
+        def acknowledge(destination: str, run: Run, sequences: List[int]) -> None:
             ledger.acknowledge(path_of(output_path, run.place), run, sequences, destination)
 
     if settings.api_reporting:
         client = LensClient(settings.base_url, settings.api_token)
-        acknowledge_lens = functools.partial(acknowledge, destination=LensSink.name)
+        acknowledge_lens = functools.partial(acknowledge, LensSink.name)
         lens_sink = LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge_lens)
         _lens_sinks[settings] = lens_sink
         sinks.append(lens_sink)
     return Exporter(sinks, budget, capacity)
 
 
-def _ignore(run: Run, sequences: List[int], destination: str) -> None:
+def _ignore(destination: str, run: Run, sequences: List[int]) -> None:
     """Without a mirror nobody asks later what a destination has."""
 
 

@@ -106,6 +106,9 @@ def test_a_malformed_value_is_one_line_and_the_default(name: str, text: str, cap
         ),
         ({"NODE_RANK": "x", "SLURM_NODEID": "4"}, Place(4, 0, 0, 1)),
         ({"LOCAL_RANK": "-1", "WORLD_SIZE": "²"}, Place(0, 0, 0, 1)),
+        ({"DISPATCH_COUNT": "3", "TORCHELASTIC_RESTART_COUNT": "1"}, Place(attempt=3)),
+        ({"TORCHELASTIC_RESTART_COUNT": "1", "SLURM_RESTART_COUNT": "2"}, Place(attempt=1)),
+        ({"DISPATCH_COUNT": "", "SLURM_RESTART_COUNT": "2"}, Place(attempt=2)),
     ],
 )
 def test_the_place_of_the_process_by_its_launcher(environ: dict[str, str], place: Place) -> None:

@@ -1,10 +1,10 @@
 """The file beside each mirror that says who its runs are and what each destination has acknowledged of them.
 
 ``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
-"identity", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement with the ranges of sequence numbers in the
-mirror that a destination has taken, ``[[first, last], …]``: of Lens ``{"writer", "run_id", "acknowledged"}``, of
-another ``{"writer", "run_id", "destination", "delivered"}``, which versions that know Lens alone pass over. As long as
-a process that writes here lives, it holds a shared lock on the file.
+"identity", "place", "project", "name", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement with the ranges
+of sequence numbers in the mirror that a destination has taken, ``[[first, last], …]``: of Lens ``{"writer", "run_id",
+"acknowledged"}``, of another ``{"writer", "run_id", "destination", "delivered"}``, which versions that know Lens alone
+pass over. As long as a process that writes here lives, it holds a shared lock on the file.
 """
 
 import errno
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from .. import diagnostics
 from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import Run
+from ..redaction import redact_text
 
 SUFFIX = ".delivery"
 # Destinations, by the names of their sinks.
@@ -62,6 +63,9 @@ class DeliveryLedger:
             "writer": run.writer,
             "run_id": run.run_id,
             "identity": run.identity._asdict(),
+            "place": run.place._asdict(),
+            "project": redact_text(run.project),
+            "name": redact_text(run.name),
             "base_url": self._base_url,
             "host": socket.gethostname(),
             "pid": os.getpid(),
