@@ -9,6 +9,8 @@ from .. import installation
 from ..diagnostics import printable
 from ..diagnostics import redact_addresses as redact_addresses
 
+GOOD, NOTE, WARNING, FAILURE = "good", "note", "warning", "failure"
+
 
 class Report:
     """Prints facts, one a line with a mark, and below what is not good what to do next."""
@@ -19,27 +21,34 @@ class Report:
             "".join(marks).encode(sys.stdout.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
             marks = ("[ok]", "[-]", "[!]", "[X]", "->")
-        self._good, self._note, self._warning, self._bad, self._arrow = marks
+        self._marks = dict(zip((GOOD, NOTE, WARNING, FAILURE), marks))
+        self._arrow = marks[-1]
         self.warnings = 0
         self.failures = 0
 
     def title(self, text: str) -> None:
         print("\n" + printable(text))
 
+    def about(self, subject: str) -> None:
+        """What the facts from here on are about, in one word that programs can rely on."""
+
+    def tell(self, name: str, value: object) -> None:
+        """A value for programs; what a person should know of it is a fact."""
+
     def good(self, fact: str) -> None:
-        self._print(self._good, fact)
+        self._say(GOOD, fact)
 
     def note(self, fact: str, *next_steps: str) -> None:
         """What could be better but is no reason to stop, not even for ``--strict``."""
-        self._print(self._note, fact, next_steps)
+        self._say(NOTE, fact, next_steps)
 
     def warning(self, fact: str, *next_steps: str) -> None:
         self.warnings += 1
-        self._print(self._warning, fact, next_steps)
+        self._say(WARNING, fact, next_steps)
 
     def bad(self, fact: str, *next_steps: str) -> None:
         self.failures += 1
-        self._print(self._bad, fact, next_steps)
+        self._say(FAILURE, fact, next_steps)
 
     # How a delivery speaks. A command that goes on and on says less of it.
 
@@ -58,8 +67,8 @@ class Report:
         """What a server did not take; if it ``is_away``, that has nothing to do with what was sent."""
         self.bad(fact, next_step)
 
-    def _print(self, mark: str, fact: str, next_steps: Iterable[str] = ()) -> None:
-        print("  %s %s" % (mark, printable(fact)))
+    def _say(self, state: str, fact: str, next_steps: Iterable[str] = ()) -> None:
+        print("  %s %s" % (self._marks[state], printable(fact)))
         for step in next_steps:
             print("      %s %s" % (self._arrow, printable(step)))
 
