@@ -23,6 +23,9 @@ END_OF_TIME_S = 253402300800
 MAXIMUM_TEXT_LENGTH = 1000
 _MAXIMUM_DEPTH = 32
 _LONGEST_INT = 1024
+# How wandb, and the mirror, write what JSON has not.
+_NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+_WANDBS_OWN = frozenset(("_step", "_runtime", "_timestamp"))
 
 
 # What a record holds beside a row of history.
@@ -79,6 +82,21 @@ class DetectionRecord(NamedTuple):
 
 
 Record = Union[MetricsRecord, DetectionRecord]
+
+
+def numbers_of(record: MetricsRecord) -> Dict[str, Number]:
+    """Every number of a record that has a step: of ``metrics``, and NaN, infinities, bool as bool, reserved names."""
+    if record.data is record.metrics or record.step is None:
+        return record.metrics
+    numbers: Dict[str, Number] = {}
+    for name, value in record.data.items():
+        number: Any = _NOT_FINITE.get(value) if isinstance(value, str) else value
+        is_number = isinstance(number, float) or (
+            isinstance(number, int) and -_LARGEST_FLOAT <= number <= _LARGEST_FLOAT
+        )
+        if is_number and name not in _WANDBS_OWN:
+            numbers[name] = number
+    return numbers
 
 
 def convert(data: "Mapping[str, Any]") -> Tuple[Dict[str, Number], Dict[str, Any]]:

@@ -18,6 +18,7 @@ from .sinks.delivery_ledger import DeliveryLedger
 from .sinks.jsonl import JsonlSink, path_of
 from .sinks.lens_api import LensSink
 from .sinks.lens_client import LensClient
+from .sinks.sending import SendingSink
 
 if TYPE_CHECKING:
     from .system_metrics.sampler import SystemSampler
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _MEGABYTE = 1e6
 
 _exporters: Dict[Settings, Exporter] = {}
-_lens_sinks: Dict[Settings, LensSink] = {}
+_sending_sinks: Dict[Settings, List[SendingSink]] = {}
 _budget: Any = None
 _sampler: "Optional[SystemSampler]" = None
 _writer = ""
@@ -73,6 +74,7 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
     # Half of the buffer for records that no thread has taken yet, half for what a sink holds back.
     capacity = settings.buffer_mb * _MEGABYTE / 2
     sinks: List[Sink] = []
+    sending: List[SendingSink] = []
     acknowledge: Callable[[str, Run, List[int]], None] = _ignore
     if settings.save_local and settings.output_path:
         output_path = settings.output_path
@@ -87,9 +89,14 @@ def _make_exporter(settings: Settings, budget: FlushBudget) -> Exporter:
         client = LensClient(settings.base_url, settings.api_token)
         acknowledge_lens = functools.partial(acknowledge, LensSink.name)
         lens_sink = LensSink(client, settings.batch_size, settings.flush_interval_s, capacity, acknowledge_lens)
-        _lens_sinks[settings] = lens_sink
-        sinks.append(lens_sink)
-    return Exporter(sinks, budget, capacity)
+        sending.append(lens_sink)
+    if settings.otlp is not None:
+        from .sinks.otlp_api import OtlpSink
+
+        acknowledge_otlp = functools.partial(acknowledge, OtlpSink.name)
+        sending.append(OtlpSink(settings.otlp, settings.flush_interval_s, capacity, acknowledge_otlp))
+    _sending_sinks[settings] = sending
+    return Exporter([*sinks, *sending], budget, capacity)
 
 
 def _ignore(destination: str, run: Run, sequences: List[int]) -> None:
@@ -121,33 +128,35 @@ def _deliver() -> None:
         counters = exporter.counters()
         for name in counters:
             diagnostics.debug("%s at the end: %s", name, counters[name])
-        if LensSink.name in counters:
-            is_mirrored = JsonlSink.name in counters and counters[JsonlSink.name].delivered > 0
-            _say_what_is_missing(settings, counters[LensSink.name], _lens_sinks[settings].trouble, is_mirrored)
+        is_mirrored = JsonlSink.name in counters and counters[JsonlSink.name].delivered > 0
+        for sink in _sending_sinks[settings]:
+            _say_what_is_missing(settings, sink, counters[sink.name], is_mirrored)
 
 
-def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str, is_mirrored: bool) -> None:
+def _say_what_is_missing(settings: Settings, sink: SendingSink, counters: Counters, is_mirrored: bool) -> None:
     missing = counters.pending + counters.dropped + counters.rejected
-    if not missing:
+    if not missing or sink.is_off:
         return
     if is_mirrored and settings.output_path:
         path = path_of(settings.output_path, identity.read_place())
-        advice = "Deliver them with: primus-lens-wandb sync " + shlex.quote(path)
+        option = "" if sink.name == LensSink.name else "--to %s " % sink.name
+        advice = "Deliver them with: primus-lens-wandb sync " + option + shlex.quote(path)
     elif settings.save_local and settings.output_path:
         advice = "There is no copy: PRIMUS_LENS_WANDB_OUTPUT_PATH could not be written"
     else:
         advice = "Set PRIMUS_LENS_WANDB_OUTPUT_PATH to keep a copy that can be delivered later"
     diagnostics.warn_once(
         # Once more at exit, where a job went on after a SIGTERM.
-        ("missing", settings, missing),
-        "%d of %d metrics were not delivered to Lens at %s (%d pending, %d dropped, %d refused)%s. %s",
+        ("missing", settings, sink.name, missing),
+        "%d of %d metrics were not delivered to %s at %s (%d pending, %d dropped, %d refused)%s. %s",
         missing,
         counters.received,
-        diagnostics.redact_addresses(settings.base_url),
+        sink.title,
+        sink.address,
         counters.pending,
         counters.dropped,
         counters.rejected,
-        ": " + trouble if trouble else "",
+        ": " + sink.trouble if sink.trouble else "",
         advice,
     )
 

@@ -5,10 +5,13 @@ has started. A malformed value is one warning that names the variable, the value
 """
 
 import os
-from typing import Callable, Mapping, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Optional, TypeVar
 from urllib.parse import urlsplit
 
 from . import diagnostics
+
+if TYPE_CHECKING:
+    from .sinks.otlp_settings import OtlpSettings
 
 DEFAULT_BASE_URL = "http://primus-lens-telemetry-processor:8080/api/v1"
 # A step of a typical job has 5 to 30 metrics; the server needs about 4 round trips to its database for each step.
@@ -41,6 +44,8 @@ class Settings(NamedTuple):
     buffer_mb: float = DEFAULT_BUFFER_MB
     system_interval_s: float = DEFAULT_SYSTEM_INTERVAL_S
     flush_on_sigterm: bool = False
+    # None where nothing asks for OpenTelemetry.
+    otlp: "Optional[OtlpSettings]" = None
 
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
@@ -66,7 +71,16 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
         system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
         flush_on_sigterm=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", _boolean, False),
+        otlp=_otlp(environ),
     )
+
+
+def _otlp(environ: Mapping[str, str]) -> "Optional[OtlpSettings]":
+    if not (environ.get("PRIMUS_LENS_WANDB_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")):
+        return None
+    from .sinks.otlp_settings import read_otlp_settings
+
+    return read_otlp_settings(environ)
 
 
 def base_url_as_given(environ: Mapping[str, str] = os.environ) -> str:
@@ -143,6 +157,13 @@ def _not_negative(text: str) -> float:
 
 def parse_base_url(text: str) -> str:
     """The address of a Lens API, without a slash at its end; raises ValueError that says what is wrong."""
+    if not is_http_address(text):
+        raise ValueError("is not an address of the form http://host:port/api/v1")
+    return text.rstrip("/")
+
+
+def is_http_address(text: str) -> bool:
+    """Whether every reader takes it for the same address of a web server."""
     try:
         parts = urlsplit(text)
         # urlsplit itself leaves out tabs and line ends, wherever they stand.
@@ -152,6 +173,4 @@ def parse_base_url(text: str) -> str:
         parts.port  # noqa: B018 - reading it is what validates it
     except ValueError:
         valid = False
-    if not valid:
-        raise ValueError("is not an address of the form http://host:port/api/v1")
-    return text.rstrip("/")
+    return valid

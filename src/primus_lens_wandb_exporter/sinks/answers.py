@@ -34,6 +34,8 @@ class Answer(NamedTuple):
     needs_a_person: bool = False
     retry_after_s: Optional[float] = None
     reason: str = ""
+    # Of what was delivered, how many values the server has not stored.
+    rejected: int = 0
 
 
 def backoff_s(attempts: int, answer: Answer, longest_s: float = LONGEST_BACKOFF_S) -> float:

@@ -1,7 +1,7 @@
 """Requests to one server over one kept-alive connection. Knows HTTP, not what is sent."""
 
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Tuple
 
 from .. import fork_safety
 from .answers import Answer
@@ -14,12 +14,25 @@ Judge = Callable[[int, Any, bytes], Answer]
 
 
 class HttpClient:
-    """Posts with the same headers. ``secret``, where there is one, is kept out of what the server is said to answer."""
+    """Posts with the same headers. ``secrets`` are kept out of what the server is said to answer.
 
-    def __init__(self, headers: Mapping[str, str], secret: str, answer_timeout_s: float) -> None:
+    ``certificate`` is the file of the trusted ones where it is not the environment's, ``client_certificate`` the files
+    of our own and of its key.
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        secrets: Sequence[str],
+        answer_timeout_s: float,
+        certificate: str = "",
+        client_certificate: Tuple[str, str] = ("", ""),
+    ) -> None:
         self._headers = headers
-        self._secret = secret
+        self._secrets = secrets
         self._answer_timeout_s = answer_timeout_s
+        self._certificate = certificate
+        self._client_certificate = client_certificate
         self._http: "Optional[BoundedHttp]" = None
 
     def post(self, url: str, body: bytes, judge: Judge, time_limit_s: Optional[float] = None) -> Answer:
@@ -29,12 +42,14 @@ class HttpClient:
         limit_s = self._answer_timeout_s if time_limit_s is None else min(self._answer_timeout_s, time_limit_s)
         try:
             if self._http is None:
-                self._http = _make_http()
+                self._http = _make_http(self._certificate, self._client_certificate)
             reply = self._http.exchange("POST", url, self._headers, body, limit_s)
         except Exception as error:
             return self._without_secret(_explain(error, url, limit_s))
         # Before anything is cut off: half of a token would not be found.
-        content = reply.content.replace(self._secret.encode(), b"***") if self._secret else reply.content
+        content = reply.content
+        for secret in self._secrets:
+            content = content.replace(secret.encode(), b"***")
         answer = self._without_secret(judge(reply.status, reply.headers, content))
         if not answer.delivered:
             # Whatever else is sent over this connection is not to be taken for the answer to the next request.
@@ -43,20 +58,22 @@ class HttpClient:
 
     def _without_secret(self, answer: Answer) -> Answer:
         """Some servers say back what they were sent."""
-        return answer._replace(reason=answer.reason.replace(self._secret, "***")) if self._secret else answer
+        for secret in self._secrets:
+            answer = answer._replace(reason=answer.reason.replace(secret, "***"))
+        return answer
 
     def forget_connection(self) -> None:
         """In the child of a fork the connection is the parent's: it is neither used nor closed."""
         self._http = None
 
 
-def _make_http() -> "BoundedHttp":
+def _make_http(certificate: str, client_certificate: Tuple[str, str]) -> "BoundedHttp":
     """Not before the first request: `import wandb` shall not take longer."""
     with fork_safety.importing():
         from . import lens_trouble  # noqa: F401 - on the first failure there may be no file left to import it from
         from .bounded_http import BoundedHttp
 
-        return BoundedHttp()
+        return BoundedHttp(certificate, client_certificate)
 
 
 def _explain(error: BaseException, url: str, limit_s: float) -> Answer:

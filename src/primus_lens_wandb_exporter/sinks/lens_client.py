@@ -30,7 +30,7 @@ class LensClient:
     def __init__(self, base_url: str, token: str = "") -> None:
         self.base_url = base_url
         self.headers = make_headers(token)
-        self._http = HttpClient(self.headers, token, ANSWER_TIMEOUT_S)
+        self._http = HttpClient(self.headers, [token] if token else [], ANSWER_TIMEOUT_S)
 
     @property
     def address(self) -> str:

@@ -98,6 +98,16 @@ class SendingSink:
         self.dropped = 0
 
     @property
+    def address(self) -> str:
+        """Where it sends, for a person to read."""
+        return self._client.address
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it can send nothing at all, which it has said."""
+        return False
+
+    @property
     def rejected(self) -> int:
         return self._refused + self._batcher.rejected
 
@@ -194,12 +204,16 @@ class SendingSink:
             self._sending_since = None
         self._trouble = answer.reason
         if answer.delivered:
-            request.is_delivered = True
             self._remove_oldest()
-            self.delivered += request.metric_count
+            rejected = min(answer.rejected, request.metric_count)
+            # What is stored half can be delivered again.
+            request.is_delivered = not rejected
+            self.delivered += request.metric_count - rejected
             self._server_was_well = True
             self._attempts = 0
-            if all(part.is_delivered for part in request.earlier_parts):
+            if rejected:
+                self._note_rejected(request, rejected, answer.reason)
+            elif all(part.is_delivered for part in request.earlier_parts):
                 self._acknowledge(request.run, request.sequences)
             diagnostics.debug("✓ Reported: %s of run %s", _describe(request), request.run.run_id)
         elif not answer.retry or self._is_poison(request, answer):
@@ -226,6 +240,19 @@ class SendingSink:
                     self._client.address,
                     answer.reason,
                 )
+
+    def _note_rejected(self, request: Request, rejected: int, reason: str) -> None:
+        self._refused += rejected
+        self._trouble_at_last_loss = reason
+        diagnostics.warn_once(
+            ("rejected", self.name, reason),
+            "%s took %s of run %s but for %d: %s. Training goes on",
+            self.title,
+            _describe(request),
+            request.run.run_id,
+            rejected,
+            reason,
+        )
 
     def _is_poison(self, request: Request, answer: Answer) -> bool:
         """Whether the server fails on this request only; lets the others pass to find out."""
