@@ -88,8 +88,13 @@ def numbers_of(record: MetricsRecord) -> Dict[str, Number]:
     """Every number of a record that has a step: of ``metrics``, and NaN, infinities, bool as bool, reserved names."""
     if record.data is record.metrics or record.step is None:
         return record.metrics
+    return numbers_in(record.data)
+
+
+def numbers_in(data: Dict[str, Any]) -> Dict[str, Number]:
+    """As `numbers_of`, of what was logged with a step."""
     numbers: Dict[str, Number] = {}
-    for name, value in record.data.items():
+    for name, value in data.items():
         number: Any = _NOT_FINITE.get(value) if isinstance(value, str) else value
         is_number = isinstance(number, float) or (
             isinstance(number, int) and -_LARGEST_FLOAT <= number <= _LARGEST_FLOAT

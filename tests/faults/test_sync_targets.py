@@ -9,7 +9,7 @@ import pytest
 
 from primus_lens_wandb_exporter import cli, settings
 from primus_lens_wandb_exporter.commands import delivery
-from primus_lens_wandb_exporter.commands.targets import Targets
+from primus_lens_wandb_exporter.commands.targets import LensTargets
 
 from ..support import faults, hostile, mirrors
 from ..support.commands import sync
@@ -135,7 +135,7 @@ def test_a_malformed_address_in_a_file_counts_as_none(address: object, trainer: 
 
 def test_an_address_equal_to_the_default_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRIMUS_LENS_API_BASE_URL", raising=False)
-    targets = Targets(None)
+    targets = LensTargets(None)
     assert targets.choose(settings.DEFAULT_BASE_URL).is_users
     assert targets.choose("").is_users
     assert not targets.choose(settings.DEFAULT_BASE_URL + "2").is_users
@@ -144,7 +144,7 @@ def test_an_address_equal_to_the_default_is_the_users(monkeypatch: pytest.Monkey
 def test_each_address_has_one_client_with_and_one_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRIMUS_LENS_API_BASE_URL", raising=False)
     monkeypatch.setenv("PRIMUS_LENS_API_TOKEN", TOKEN)
-    targets = Targets(None)
+    targets = LensTargets(None)
     of_a_file, default = targets.choose("http://a/api/v1"), targets.choose("")
     assert targets.client(of_a_file) is targets.client(targets.choose("http://a/api/v1"))
     assert targets.client(of_a_file) is not targets.client(default)
@@ -186,7 +186,7 @@ def test_a_malformed_variable_sends_the_token_nowhere_and_is_not_said_to_be_the_
 ) -> None:
     monkeypatch.setenv("PRIMUS_LENS_API_BASE_URL", "htps://lens.invalid/api")
     monkeypatch.setenv("PRIMUS_LENS_API_TOKEN", TOKEN)
-    targets = Targets(None)
+    targets = LensTargets(None)
     target = targets.choose("http://a/api/v1")
     assert target == (settings.DEFAULT_BASE_URL, "the default", True)
     assert "Authorization" not in targets.client(target).headers

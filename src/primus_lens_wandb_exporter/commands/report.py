@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from typing import Iterable
+from typing import Collection, Iterable
 
 from .. import installation
 from ..diagnostics import printable
@@ -63,7 +63,10 @@ class Report:
     def left_to_the_job(self, fact: str) -> None:
         self.warning(fact, "run this again when the job has ended")
 
-    def refused(self, address: str, fact: str, next_step: str, is_away: bool) -> None:
+    def answered(self, servers: Collection[str]) -> None:
+        """Some servers, by title and address, have just taken something."""
+
+    def refused(self, server: str, fact: str, next_step: str, is_away: bool) -> None:
         """What a server did not take; if it ``is_away``, that has nothing to do with what was sent."""
         self.bad(fact, next_step)
 
