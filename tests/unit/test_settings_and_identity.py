@@ -10,6 +10,7 @@ import pytest
 from primus_lens_wandb_exporter import diagnostics
 from primus_lens_wandb_exporter.identity import Identity, Place, read_identity, read_place
 from primus_lens_wandb_exporter.settings import Settings, hook_is_enabled, parse_base_url, read_settings
+from primus_lens_wandb_exporter.sinks.otlp_settings import OtlpSettings
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,7 @@ def test_everything_can_be_set() -> None:
             "PRIMUS_LENS_WANDB_BUFFER_MB": "1.5",
             "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "9",
             "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM": "true",
+            "PRIMUS_LENS_WANDB_OTLP_ENDPOINT": "http://collector:4318",
         }
     )
     assert settings == (
@@ -64,6 +66,7 @@ def test_everything_can_be_set() -> None:
         1.5,
         9.0,
         True,
+        OtlpSettings("http://collector:4318/v1/metrics"),
     )
 
 

@@ -125,6 +125,8 @@ class OtlpBatcher:
                 records = [gathered.records.popleft() for _ in range(count)]
                 gathered.size -= sum(map(_size, records))
                 gathered.began = now
+                # What is left of it began later.
+                waited_enough = False
                 requests.extend(self._make_requests(run, records))
             if not gathered.records:
                 del self._gathered[run]

@@ -7,7 +7,7 @@ A web page, a redirect, 404 and the like are no answers of one: the address is w
 import json
 from typing import Any, Dict, Optional
 
-from ..diagnostics import redact_addresses
+from .. import diagnostics
 from ..sources import protobuf
 from .answers import LONGEST_REASON, Answer, judge_foreign, may_pass, read_retry_after, with_hint
 from .http_client import HttpClient
@@ -41,7 +41,7 @@ class OtlpClient:
 
     @property
     def address(self) -> str:
-        return redact_addresses(self._endpoint)
+        return diagnostics.redact_addresses(self._endpoint)
 
     def post(self, path: str, body: bytes, time_limit_s: Optional[float] = None) -> Answer:
         """Posts a message to the endpoint, whatever ``path`` is; raises nothing that a server can cause."""
@@ -107,7 +107,13 @@ def _judge_success(kind: str, content: bytes) -> Optional[Answer]:
             return None
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return Answer(delivered=True, rejected=max(0, rejected), reason=message[:LONGEST_REASON])
+    message = message[:LONGEST_REASON]
+    if rejected <= 0:
+        # A warning, as the standard says.
+        if message:
+            diagnostics.debug("%s took everything, and says: %s", TITLE, message)
+        return Answer(delivered=True)
+    return Answer(delivered=True, rejected=rejected, reason=message or "it gives no reason")
 
 
 def _read_partial_success(content: bytes) -> "tuple[int, str]":

@@ -33,7 +33,7 @@ class _Gauge:
         point = self._point
         point.time_unix_nano = time_ns
         if isinstance(value, int) and _SMALLEST_INT <= value <= _LARGEST_INT:
-            point.as_int = value
+            point.as_int = int(value)
         else:
             point.as_double = value
         if self._step is not None:
