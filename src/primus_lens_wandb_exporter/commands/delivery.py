@@ -9,6 +9,7 @@ from .. import settings
 from ..records import SUMMARY, MetricsRecord, Run
 from ..sinks.answers import Answer, backoff_s
 from ..sinks.delivery_ledger import DeliveryLedger
+from ..sinks.lens_api import LONGEST_WORKLOAD_UID_OF_DETECTION
 from ..sinks.lens_batches import StepBatcher
 from ..sinks.lens_client import LensClient
 from ..sinks.request import Request
@@ -145,10 +146,18 @@ class Delivery:
         if self.gave_up:
             return
         run = self._source.untold_run()
-        if run is not None:
-            request = self._source.detection(self._with_workload(run))
-            self._target_of(request.run)
-            self._send([request])
+        if run is None:
+            return
+        run = self._with_workload(run)
+        if len(run.identity.workload_uid) > LONGEST_WORKLOAD_UID_OF_DETECTION:
+            self._report.note(
+                "what framework the run uses is not told: the workload's uid has %d characters, and Lens stores at "
+                "most %d with a framework" % (len(run.identity.workload_uid), LONGEST_WORKLOAD_UID_OF_DETECTION)
+            )
+            return
+        request = self._source.detection(run)
+        self._target_of(request.run)
+        self._send([request])
 
     def _target_of(self, run: Run) -> Target:
         """Where the metrics of a run go; an address is announced before anything goes there."""

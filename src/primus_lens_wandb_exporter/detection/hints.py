@@ -7,7 +7,7 @@ in `possible_frameworks`.
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
-from .environment import FRAMEWORK_VARIABLE, is_set
+from .environment import BACKEND_VARIABLE, FRAMEWORK_VARIABLES, is_set
 from .facts import Facts
 from .frameworks import BASE, BY_NAME, FRAMEWORKS, WRAPPER, always_counts, canonical_name, mentioned
 
@@ -15,7 +15,6 @@ from .frameworks import BASE, BY_NAME, FRAMEWORKS, WRAPPER, always_counts, canon
 LOADED, STRONG, CONFIG, WEAK = 0, 1, 2, 3
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 
-_BACKEND_VARIABLE = "PRIMUS_BACKEND"
 _MAXIMUM_INDICATORS = 20
 _ORDER = {framework.name: index for index, framework in enumerate(FRAMEWORKS)}
 
@@ -98,9 +97,9 @@ def _find_signs(facts: Facts) -> "List[Sign]":
 def _signs_by_name(facts: Facts) -> "List[Sign]":
     """Where somebody wrote a framework's name."""
     signs = [Sign(name, LOADED, "registry.primus") for name in _backends_of("primus", facts)]
-    for variable in (_BACKEND_VARIABLE, FRAMEWORK_VARIABLE):
+    for variable in (BACKEND_VARIABLE, *FRAMEWORK_VARIABLES):
         name = canonical_name(facts.environment.get(variable, ""))
-        if name and (variable == _BACKEND_VARIABLE or name in BY_NAME):
+        if name and (variable == BACKEND_VARIABLE or name in BY_NAME):
             signs.append(Sign(name, STRONG, "env." + variable))
     for key, text in facts.declared.items():
         names = mentioned(text) if key == "trainer" else [canonical_name(text)]
@@ -145,7 +144,7 @@ def _is_specific(base: str, facts: Facts) -> bool:
 def _declared_base(facts: Facts, signs: "List[Sign]", wrapper: str) -> str:
     """The base by the job's own word: the wrapper's registry first, then what names a base that is loaded."""
     backends = [name for name in _backends_of(wrapper, facts) if name != wrapper]
-    named = [canonical_name(facts.environment.get(_BACKEND_VARIABLE, "")) if wrapper == "primus" else ""]
+    named = [canonical_name(facts.environment.get(BACKEND_VARIABLE, "")) if wrapper == "primus" else ""]
     named.append(canonical_name(facts.declared.get("base_framework", "")))
     if backends:
         return next((name for name in named if name in backends), backends[0])
