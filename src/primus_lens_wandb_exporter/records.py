@@ -71,14 +71,20 @@ class MetricsRecord(NamedTuple):
     kind: str = ""
 
 
+def _at_once() -> float:
+    return 0.0
+
+
 class DetectionRecord(NamedTuple):
     """What a run uses, as far as the training thread can tell; ``make_body`` gathers the rest on the sink's thread.
 
-    It returns the body of ``POST /wandb/detection``.
+    It returns the body of ``POST /wandb/detection``. ``due_in`` tells in how many seconds the record is to be given to
+    the sink: what it has to tell may become better until then.
     """
 
     run: Run
     make_body: Callable[[], Dict[str, Any]]
+    due_in: Callable[[], float] = _at_once
 
 
 Record = Union[MetricsRecord, DetectionRecord]

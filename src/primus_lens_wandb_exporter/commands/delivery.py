@@ -148,11 +148,19 @@ class Delivery:
         if self.gave_up:
             return
         run = self._source.untold_run()
-        if run is not None:
-            run = self._with_workload(run)
-            path, body = self._targets.encode_detection(run, self._source.detection(run))
-            self._target_of(run)
-            self._send([Request(path, body, 0, run, [DETECTION_SEQUENCE])])
+        if run is None:
+            return
+        run = self._with_workload(run)
+        longest = self._destination.longest_workload_uid
+        if len(run.identity.workload_uid) > longest:
+            self._report.note(
+                "what framework the run uses is not told: the workload's uid has %d characters, and %s stores at "
+                "most %d with a framework" % (len(run.identity.workload_uid), self._destination.title, longest)
+            )
+            return
+        path, body = self._targets.encode_detection(run, self._source.detection(run))
+        self._target_of(run)
+        self._send([Request(path, body, 0, run, [DETECTION_SEQUENCE])])
 
     def _target_of(self, run: Run) -> Target:
         """Where the metrics of a run go; an address is announced before anything goes there."""

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, NamedTuple, Set, Tuple
 
+from ..identity import MAXIMUM_ID_LENGTH
 from ..records import Number, Run, numbers_in
 from ..sinks.delivery_ledger import LENS, OTLP
+from ..sinks.lens_api import LONGEST_WORKLOAD_UID_OF_DETECTION
 from ..sinks.sending import Batcher, Client
 
 if TYPE_CHECKING:
@@ -22,11 +24,17 @@ class Destination(NamedTuple):
     has_one_value_a_step: bool
     # Whether what belongs to no workload cannot go there.
     needs_workload: bool
+    # Of a run of a workload with a longer uid nothing is told beside its values.
+    longest_workload_uid: int
     values_of: Callable[[Dict[str, Number], Dict[str, Any]], Dict[str, Number]]
 
 
-LENS_DESTINATION = Destination(LENS, "Lens", True, True, lambda metrics, data: metrics)
-OTLP_DESTINATION = Destination(OTLP, "OpenTelemetry", False, False, lambda metrics, data: numbers_in(data))
+LENS_DESTINATION = Destination(
+    LENS, "Lens", True, True, LONGEST_WORKLOAD_UID_OF_DETECTION, lambda metrics, data: metrics
+)
+OTLP_DESTINATION = Destination(
+    OTLP, "OpenTelemetry", False, False, MAXIMUM_ID_LENGTH, lambda metrics, data: numbers_in(data)
+)
 
 
 class Target(NamedTuple):
