@@ -65,6 +65,9 @@ def start_run(
     if settings.flush_on_sigterm and begun_here:
         sigterm.install(_flush_on_sigterm, _budget.hurry, _held_locks)
     run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file)
+    if settings.announce and begun_here:
+        destinations = exporter.destinations(run)
+        diagnostics.announce("metrics of run %s go to %s", run_id, " and to ".join(destinations) or "nobody but wandb")
     return exporter, run, _sampler if settings.enhance_metrics else None
 
 
@@ -121,10 +124,10 @@ def _deliver() -> None:
             diagnostics.debug("%s at the end: %s", name, counters[name])
         if LensSink.name in counters:
             is_mirrored = JsonlSink.name in counters and counters[JsonlSink.name].delivered > 0
-            _say_what_is_missing(settings, counters[LensSink.name], _lens_sinks[settings].trouble, is_mirrored)
+            _say_what_is_missing(settings, counters[LensSink.name], _lens_sinks[settings], is_mirrored)
 
 
-def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str, is_mirrored: bool) -> None:
+def _say_what_is_missing(settings: Settings, counters: Counters, sink: LensSink, is_mirrored: bool) -> None:
     missing = counters.pending + counters.dropped + counters.rejected
     if not missing:
         return
@@ -141,11 +144,11 @@ def _say_what_is_missing(settings: Settings, counters: Counters, trouble: str, i
         "%d of %d metrics were not delivered to Lens at %s (%d pending, %d dropped, %d refused)%s. %s",
         missing,
         counters.received,
-        diagnostics.redact_addresses(settings.base_url),
+        sink.address,
         counters.pending,
         counters.dropped,
         counters.rejected,
-        ": " + trouble if trouble else "",
+        ": " + sink.trouble if sink.trouble else "",
         advice,
     )
 

@@ -6,10 +6,11 @@ has started. A malformed value is one warning that names the variable, the value
 
 import os
 from typing import Callable, Mapping, NamedTuple, Optional, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from . import diagnostics
 
+# What the guides print: the first of the addresses that are tried where none is set.
 DEFAULT_BASE_URL = "http://primus-lens-telemetry-processor:8080/api/v1"
 # A step of a typical job has 5 to 30 metrics; the server needs about 4 round trips to its database for each step.
 DEFAULT_BATCH_SIZE = 500
@@ -29,7 +30,8 @@ class Settings(NamedTuple):
     """What the environment asks of the exporter. Equal settings share one exporter."""
 
     api_reporting: bool = True
-    base_url: str = DEFAULT_BASE_URL
+    # Empty where none is set: Lens is looked for, and no token goes there.
+    base_url: str = ""
     api_token: str = ""
     save_local: bool = True
     output_path: Optional[str] = None
@@ -41,6 +43,7 @@ class Settings(NamedTuple):
     buffer_mb: float = DEFAULT_BUFFER_MB
     system_interval_s: float = DEFAULT_SYSTEM_INTERVAL_S
     flush_on_sigterm: bool = False
+    announce: bool = False
 
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
@@ -49,13 +52,13 @@ def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL)
+    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, "", "the known addresses of Lens")
     api_token = _read(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
     return Settings(
         api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
         base_url=base_url,
-        # In the place of a malformed address stands the default: the token was meant for another server.
-        api_token=api_token if base_url == base_url_as_given(environ) else "",
+        # That for a malformed address was meant for another server than what is found instead.
+        api_token=api_token if base_url or not environ.get("PRIMUS_LENS_API_BASE_URL", "").strip() else "",
         save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
         output_path=_output_path(environ),
         enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
@@ -66,12 +69,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
         system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
         flush_on_sigterm=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", _boolean, False),
+        announce=_read(environ, "PRIMUS_LENS_WANDB_ANNOUNCE", _boolean, False),
     )
-
-
-def base_url_as_given(environ: Mapping[str, str] = os.environ) -> str:
-    """The address that the user means, well-formed or not."""
-    return environ.get("PRIMUS_LENS_API_BASE_URL", "").strip().rstrip("/") or DEFAULT_BASE_URL
 
 
 def _output_path(environ: Mapping[str, str]) -> Optional[str]:
@@ -80,7 +79,8 @@ def _output_path(environ: Mapping[str, str]) -> Optional[str]:
     return os.path.abspath(path) if path else None
 
 
-def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, instead: str = "none") -> T:
+    """``instead`` says what an empty default comes to."""
     text = environ.get(name, "").strip()
     if not text:
         return default
@@ -89,7 +89,7 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
     except ValueError as error:
         shown = "***" if parse is _token else text
         diagnostics.warn_once(
-            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, "none" if default == "" else default
+            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, instead if default == "" else default
         )
         return default
 
@@ -142,7 +142,7 @@ def _not_negative(text: str) -> float:
 
 
 def parse_base_url(text: str) -> str:
-    """The address of a Lens API, without a slash at its end; raises ValueError that says what is wrong."""
+    """The address of a Lens API, without a slash at its path's end; raises ValueError that says what is wrong."""
     try:
         parts = urlsplit(text)
         # urlsplit itself leaves out tabs and line ends, wherever they stand.
@@ -154,4 +154,4 @@ def parse_base_url(text: str) -> str:
         valid = False
     if not valid:
         raise ValueError("is not an address of the form http://host:port/api/v1")
-    return text.rstrip("/")
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))

@@ -30,6 +30,7 @@ _VARIABLES = {
     "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "system_interval_s",
     "PRIMUS_LENS_WANDB_DEBUG": "debug",
     "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM": "flush_on_sigterm",
+    "PRIMUS_LENS_WANDB_ANNOUNCE": "announce",
     "PRIMUS_LENS_WANDB_BATCH_SIZE": "batch_size",
     "PRIMUS_LENS_WANDB_FLUSH_INTERVAL": "flush_interval_s",
     "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT": "flush_timeout_s",
@@ -259,8 +260,9 @@ def _report_lens(report: Report, values: settings.Settings) -> None:
                 "set PRIMUS_LENS_WANDB_API_REPORTING=true or PRIMUS_LENS_WANDB_OUTPUT_PATH",
             )
         return
-    address = redact_addresses(values.base_url)
-    trouble = ask_health(values.base_url, values.api_token)
+    base_url = values.base_url or settings.DEFAULT_BASE_URL
+    address = redact_addresses(base_url)
+    trouble = ask_health(base_url, values.api_token)
     if trouble:
         report.warning("Lens at %s: %s" % (address, trouble[0]), trouble[1])
     else:

@@ -9,6 +9,7 @@ from .. import settings
 from ..records import SUMMARY, MetricsRecord, Run
 from ..sinks.answers import Answer, backoff_s
 from ..sinks.delivery_ledger import DeliveryLedger
+from ..sinks.lens_address import KNOWN_ADDRESSES
 from ..sinks.lens_batches import StepBatcher
 from ..sinks.lens_client import LensClient
 from ..sinks.request import Request
@@ -163,7 +164,10 @@ class Delivery:
             return
         self._announced.append(target)
         address = redact_addresses(target.address)
-        if target.is_users:
+        if not address:
+            known = ", ".join(KNOWN_ADDRESSES)
+            self._report.good("target: the first of these where a Lens answers, as none is set: " + known)
+        elif target.is_users:
             self._report.good("target: %s (%s)" % (address, target.named_by))
         else:
             self._report.warning(
@@ -231,7 +235,7 @@ class Delivery:
     def _note_refusal(self, request: Request, answer: Answer) -> None:
         self._refused += request.metric_count
         what = "%d metrics" % request.metric_count if request.metric_count else "what is known"
-        address = redact_addresses(self._target_of(request.run).address)
+        address = self._targets.client(self._target_of(request.run)).address
         self._report.refused(
             address,
             "%s of run %s: %s" % (what, request.run.run_id, answer.reason),

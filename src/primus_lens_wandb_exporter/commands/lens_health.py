@@ -31,13 +31,16 @@ def ask_health(base_url: str, token: str) -> "Optional[tuple[str, str]]":
 def _send_empty_report(base_url: str, token: str) -> "Optional[tuple[str, str]]":
     """As the exporter's own requests: the same certificates are trusted, and the same words tell what is wrong."""
     from ..sinks.bounded_http import BoundedHttp
+    from ..sinks.lens_address import join_path
     from ..sinks.lens_batches import METRICS_PATH
     from ..sinks.lens_client import judge, make_headers
     from ..sinks.lens_trouble import explain
 
     http = BoundedHttp()
     try:
-        reply = http.exchange("POST", base_url + METRICS_PATH, make_headers(token), _EMPTY_REPORT, HEALTH_TIMEOUT_S)
+        reply = http.exchange(
+            "POST", join_path(base_url, METRICS_PATH), make_headers(token), _EMPTY_REPORT, HEALTH_TIMEOUT_S
+        )
     except Exception as error:
         trouble = explain(error, base_url, HEALTH_TIMEOUT_S)
         return trouble.what, trouble.next_step
