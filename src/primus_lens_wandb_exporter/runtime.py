@@ -67,6 +67,9 @@ def start_run(
     if settings.flush_on_sigterm and begun_here:
         sigterm.install(_flush_on_sigterm, _budget.hurry, _held_locks)
     run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file, *names)
+    if settings.announce and begun_here:
+        destinations = exporter.destinations(run)
+        diagnostics.announce("metrics of run %s go to %s", run_id, " and to ".join(destinations) or "nobody but wandb")
     return exporter, run, _sampler if settings.enhance_metrics else None
 
 

@@ -50,6 +50,7 @@ def test_everything_can_be_set() -> None:
             "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "9",
             "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM": "true",
             "PRIMUS_LENS_WANDB_OTLP_ENDPOINT": "http://collector:4318",
+            "PRIMUS_LENS_WANDB_ANNOUNCE": "true",
         }
     )
     assert settings == (
@@ -67,6 +68,7 @@ def test_everything_can_be_set() -> None:
         9.0,
         True,
         OtlpSettings("http://collector:4318/v1/metrics"),
+        True,
     )
 
 
@@ -144,7 +146,19 @@ def test_an_address_that_two_readers_take_for_two_hosts_is_none(address: str) ->
         parse_base_url(address)
 
 
-def test_the_token_for_a_malformed_address_does_not_go_to_the_default() -> None:
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://gw/api/v1?cluster=a", "http://gw/api/v1?cluster=a"),
+        ("http://gw/api/v1//?path=/x/", "http://gw/api/v1?path=/x/"),
+        ("http://gw/lens/v1/", "http://gw/lens/v1"),
+    ],
+)
+def test_an_address_keeps_its_query_and_loses_the_slash_at_the_end_of_its_path(text: str, address: str) -> None:
+    assert parse_base_url(text) == address
+
+
+def test_the_token_for_a_malformed_address_goes_nowhere() -> None:
     token = {"PRIMUS_LENS_API_TOKEN": "t0ken"}
     assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": "htps://lens.example"}).api_token == ""
     assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": " https://lens.example// "}).api_token == "t0ken"

@@ -77,19 +77,19 @@ def report_lens(report: Report, values: settings.Settings, workload_uid: str) ->
     except Exception as error:  # whatever a broken requests raises
         report.bad("Lens cannot be asked (%s)" % error, "run: %s -m pip install --upgrade requests" % python_command())
         return
-    named = os.environ.get(_ADDRESS, "").strip() and values.base_url
-    addresses = [values.base_url] if named else list(KNOWN_ADDRESSES)
+    is_named = bool(values.base_url)
+    addresses = [values.base_url] if is_named else list(KNOWN_ADDRESSES)
     # A token goes to no address that nobody has set.
-    token = values.api_token if named else ""
-    found = find_lens(addresses, token, are_users=bool(named))
+    token = values.api_token if is_named else ""
+    found = find_lens(addresses, token, are_users=is_named)
     told: Dict[str, Any] = {"address": redact_addresses(found.address), "state": found.result.kind.replace(" ", "_")}
     told.update(prefix=None, queries=None, token="none", workload=None)
     if found.result.kind == LENS and not found.result.trouble:
-        _report_found(report, found, addresses, bool(named), token, told)
+        _report_found(report, found, addresses, is_named, token, told)
         if workload_uid:
             _report_workload(report, found.address, token, workload_uid, told)
     else:
-        _report_not_found(report, found, bool(named), values.api_token)
+        _report_not_found(report, found, is_named, values.api_token)
     report.tell("lens", told)
 
 

@@ -22,6 +22,7 @@ _VARIABLES = {
     "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "system_interval_s",
     "PRIMUS_LENS_WANDB_DEBUG": "debug",
     "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM": "flush_on_sigterm",
+    "PRIMUS_LENS_WANDB_ANNOUNCE": "announce",
     "PRIMUS_LENS_WANDB_BATCH_SIZE": "batch_size",
     "PRIMUS_LENS_WANDB_FLUSH_INTERVAL": "flush_interval_s",
     "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT": "flush_timeout_s",

@@ -9,6 +9,7 @@ from .. import settings
 from ..records import SUMMARY, MetricsRecord, Run
 from ..sinks.answers import Answer, backoff_s
 from ..sinks.delivery_ledger import DeliveryLedger
+from ..sinks.lens_address import KNOWN_ADDRESSES
 from ..sinks.request import Request
 from ..sinks.sending import Client
 from .destination import Target, Targets
@@ -175,7 +176,10 @@ class Delivery:
             return
         self._announced.append(target)
         address = redact_addresses(target.address)
-        if target.is_users:
+        if not address:
+            known = ", ".join(KNOWN_ADDRESSES)
+            self._report.good("target: the first of these where a Lens answers, as none is set: " + known)
+        elif target.is_users:
             self._report.good("target: %s (%s)" % (address, target.named_by))
         else:
             self._report.warning(
@@ -246,13 +250,13 @@ class Delivery:
         self._delivered_to.add(self._server(request.run))
 
     def _server(self, run: Run) -> str:
-        return "%s at %s" % (self._destination.title, redact_addresses(self._target_of(run).address))
+        return "%s at %s" % (self._destination.title, self._targets.client(self._target_of(run)).address)
 
     def _note_refusal(self, request: Request, answer: Answer, metric_count: Optional[int] = None) -> None:
         count = request.metric_count if metric_count is None else metric_count
         self._refused += count
         what = "%d metrics" % count if count else "what is known"
-        address = redact_addresses(self._target_of(request.run).address)
+        address = self._targets.client(self._target_of(request.run)).address
         self._report.refused(
             self._server(request.run),
             "%s of run %s: %s" % (what, request.run.run_id, answer.reason),

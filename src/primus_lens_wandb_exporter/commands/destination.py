@@ -38,7 +38,8 @@ OTLP_DESTINATION = Destination(
 
 
 class Target(NamedTuple):
-    """An address and who named it; without ``is_users`` only a file did."""
+    """An address and who named it; without ``is_users`` only a file did. Where nobody did it is empty: Lens is looked
+    for at its known addresses."""
 
     address: str
     named_by: str

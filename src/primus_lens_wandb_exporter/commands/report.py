@@ -77,7 +77,7 @@ class Report:
 
 
 def show(value: object) -> str:
-    if value is None:
+    if value in (None, ""):
         return "none"
     return str(value).lower() if isinstance(value, bool) else redact_addresses(str(value))
 

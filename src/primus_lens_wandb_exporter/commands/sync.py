@@ -65,7 +65,8 @@ def describe(commands: argparse._SubParsersAction) -> None:  # type: ignore[type
     parser.add_argument(
         "--base-url",
         type=_base_url,
-        help="where Lens is; else PRIMUS_LENS_API_BASE_URL, else the address that the job had (without a token)",
+        help="where Lens is; else PRIMUS_LENS_API_BASE_URL, else (without a token) the address that the job had, else "
+        "where a Lens is found",
     )
     parser.add_argument(
         "--workload-uid",

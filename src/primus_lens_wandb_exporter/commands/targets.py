@@ -1,7 +1,7 @@
 """Where `sync` sends to that delivers to Lens, and who gets the token.
 
-The user names an address on the command line or in the environment, or means the default. One that only a file names
-may be anybody's: it gets no token.
+The user names an address on the command line or in the environment. One that only a file names may be anybody's, and so
+may be whatever answers at a known address where nobody names one: they get no token.
 """
 
 import json
@@ -18,6 +18,9 @@ from .destination import LENS_DESTINATION, Target
 _VARIABLE = "PRIMUS_LENS_API_BASE_URL"
 
 
+_KNOWN = Target("", "none is set")
+
+
 class LensTargets:
     """The addresses of one command, with one client for each."""
 
@@ -30,16 +33,16 @@ class LensTargets:
         if base_url:
             self._named = Target(base_url, "--base-url")
         elif os.environ.get(_VARIABLE, "").strip():
-            is_valid = current.base_url == settings.base_url_as_given()
-            self._named = Target(current.base_url, _VARIABLE if is_valid else "the default")
+            self._named = Target(current.base_url, _VARIABLE) if current.base_url else _KNOWN
         self._clients: Dict[Target, LensClient] = {}
         self.given_up: Set[Target] = set()
 
     def choose(self, address_in_file: str) -> Target:
         if self._named is not None:
             return self._named
+        # Earlier versions noted the first of the known addresses where nobody had named one.
         if address_in_file in ("", settings.DEFAULT_BASE_URL):
-            return Target(settings.DEFAULT_BASE_URL, "the default")
+            return _KNOWN
         return Target(address_in_file, "the file", is_users=False)
 
     def client(self, target: Target) -> LensClient:
