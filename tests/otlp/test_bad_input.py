@@ -110,7 +110,7 @@ def test_what_is_no_otlp_server_is_said_while_it_is_tried(
 
     said, at_the_end = ours(training)
     assert words in said
-    assert "Metrics wait" in said
+    assert "metrics wait" in said
     assert "20 of 20 metrics were not delivered to OpenTelemetry" in at_the_end
     assert "20 pending" in at_the_end
     assert_the_others_went_on(training, lens, otlp_trainer.workload)
