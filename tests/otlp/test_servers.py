@@ -101,7 +101,6 @@ def test_names_that_a_store_rewrites_can_be_found(server: MetricServer, server_t
         "train.loss": 2,
         "train loss": 3,
         "损失": 4,
-        "1st": 5,
         "best": 6,
     }
     assert [s["metric"]["wandb_metric"] for s in found if s["metric"].get("wandb_kind") == "summary"] == ["best"]
