@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, Optional, Set, Tuple
 
-from . import autoreload, diagnostics, file_follower, fork_safety, runtime, steps
+from . import autoreload, diagnostics, file_follower, fork_safety, run_detection, runtime, steps
 from .detection import read_names
 from .records import SUMMARY, UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
@@ -75,7 +75,7 @@ def patch_wandb(wandb: Any) -> None:
     diagnostics.debug(
         "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
-        settings.base_url,
+        settings.base_url or "one of its known addresses",
     )
 
 
@@ -232,6 +232,7 @@ def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[
             return None
         tracker.enter_process(tracker.run.run_id, _generation)
         tracker.join_as_child()
+        tracker.take_over_detection(wandb_run)
         _trackers.add(tracker)
         return tracker
     except Exception as error:
@@ -473,6 +474,7 @@ def _after_fork_in_child() -> None:
     fork_safety.after_fork_in_child()
     _trackers.clear()
     file_follower.reset_after_fork()
+    run_detection.reset_after_fork()
     _sequence = itertools.count()
     steps.reset_after_fork()
     diagnostics.reset_after_fork()
@@ -481,6 +483,10 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for tracker in list(_trackers):
+        try:
+            tracker.look_at_exit()
+        except Exception as error:  # what was logged matters more
+            diagnostics.report_failure("detecting the framework", error)
         try:
             tracker.read_file()
             tracker.say_if_nothing_was_sent()

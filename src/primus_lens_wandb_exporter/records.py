@@ -71,14 +71,20 @@ class MetricsRecord(NamedTuple):
     kind: str = ""
 
 
+def _at_once() -> float:
+    return 0.0
+
+
 class DetectionRecord(NamedTuple):
     """What a run uses, as far as the training thread can tell; ``make_body`` gathers the rest on the sink's thread.
 
-    It returns the body of ``POST /wandb/detection``.
+    It returns the body of ``POST /wandb/detection``. ``due_in`` tells in how many seconds the record is to be given to
+    the sink: what it has to tell may become better until then.
     """
 
     run: Run
     make_body: Callable[[], Dict[str, Any]]
+    due_in: Callable[[], float] = _at_once
 
 
 Record = Union[MetricsRecord, DetectionRecord]
@@ -88,8 +94,13 @@ def numbers_of(record: MetricsRecord) -> Dict[str, Number]:
     """Every number of a record that has a step: of ``metrics``, and NaN, infinities, bool as bool, reserved names."""
     if record.data is record.metrics or record.step is None:
         return record.metrics
+    return numbers_in(record.data)
+
+
+def numbers_in(data: Dict[str, Any]) -> Dict[str, Number]:
+    """As `numbers_of`, of what was logged with a step."""
     numbers: Dict[str, Number] = {}
-    for name, value in record.data.items():
+    for name, value in data.items():
         number: Any = _NOT_FINITE.get(value) if isinstance(value, str) else value
         is_number = isinstance(number, float) or (
             isinstance(number, int) and -_LARGEST_FLOAT <= number <= _LARGEST_FLOAT

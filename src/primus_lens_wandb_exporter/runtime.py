@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from . import child_of_run, diagnostics, file_follower, identity, sigterm
+from . import child_of_run, diagnostics, file_follower, identity, run_detection, sigterm
 from .exporter import Exporter, FlushBudget
 from .owned_files import OwnedFiles
 from .records import Run
@@ -67,6 +67,9 @@ def start_run(
     if settings.flush_on_sigterm and begun_here:
         sigterm.install(_flush_on_sigterm, _budget.hurry, _held_locks)
     run = Run(run_id, identity.read_identity(), identity.read_place(), _writer, wandb_file, *names)
+    if settings.announce and begun_here:
+        destinations = exporter.destinations(run)
+        diagnostics.announce("metrics of run %s go to %s", run_id, " and to ".join(destinations) or "nobody but wandb")
     return exporter, run, _sampler if settings.enhance_metrics else None
 
 
@@ -105,6 +108,7 @@ def _ignore(destination: str, run: Run, sequences: List[int]) -> None:
 
 def shut_down() -> None:
     """Delivers what is pending, within what is left of the flush timeout, and says what could not be."""
+    run_detection.tell_all_now()
     if _sampler is not None:
         _sampler.shut_down()
     if _budget is not None:
@@ -113,6 +117,7 @@ def shut_down() -> None:
 
 
 def _flush_on_sigterm() -> None:
+    run_detection.tell_all_now()
     with _budget.as_a_whole():
         _deliver()
 

@@ -6,13 +6,14 @@ has started. A malformed value is one warning that names the variable, the value
 
 import os
 from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Optional, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from . import diagnostics
 
 if TYPE_CHECKING:
     from .sinks.otlp_settings import OtlpSettings
 
+# What the guides print: the first of the addresses that are tried where none is set.
 DEFAULT_BASE_URL = "http://primus-lens-telemetry-processor:8080/api/v1"
 # A step of a typical job has 5 to 30 metrics; the server needs about 4 round trips to its database for each step.
 DEFAULT_BATCH_SIZE = 500
@@ -32,7 +33,8 @@ class Settings(NamedTuple):
     """What the environment asks of the exporter. Equal settings share one exporter."""
 
     api_reporting: bool = True
-    base_url: str = DEFAULT_BASE_URL
+    # Empty where none is set: Lens is looked for, and no token goes there.
+    base_url: str = ""
     api_token: str = ""
     save_local: bool = True
     output_path: Optional[str] = None
@@ -46,6 +48,7 @@ class Settings(NamedTuple):
     flush_on_sigterm: bool = False
     # None where nothing asks for OpenTelemetry.
     otlp: "Optional[OtlpSettings]" = None
+    announce: bool = False
 
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
@@ -54,13 +57,13 @@ def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL)
+    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, "", "the known addresses of Lens")
     api_token = _read(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
     return Settings(
         api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
         base_url=base_url,
-        # In the place of a malformed address stands the default: the token was meant for another server.
-        api_token=api_token if base_url == base_url_as_given(environ) else "",
+        # That for a malformed address was meant for another server than what is found instead.
+        api_token=api_token if base_url or not environ.get("PRIMUS_LENS_API_BASE_URL", "").strip() else "",
         save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
         output_path=_output_path(environ),
         enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
@@ -72,6 +75,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
         flush_on_sigterm=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", _boolean, False),
         otlp=_otlp(environ),
+        announce=_read(environ, "PRIMUS_LENS_WANDB_ANNOUNCE", _boolean, False),
     )
 
 
@@ -83,18 +87,14 @@ def _otlp(environ: Mapping[str, str]) -> "Optional[OtlpSettings]":
     return read_otlp_settings(environ)
 
 
-def base_url_as_given(environ: Mapping[str, str] = os.environ) -> str:
-    """The address that the user means, well-formed or not."""
-    return environ.get("PRIMUS_LENS_API_BASE_URL", "").strip().rstrip("/") or DEFAULT_BASE_URL
-
-
 def _output_path(environ: Mapping[str, str]) -> Optional[str]:
     # A relative path means where the run starts: some launchers change the directory afterwards.
     path = environ.get("PRIMUS_LENS_WANDB_OUTPUT_PATH", "")
     return os.path.abspath(path) if path else None
 
 
-def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, instead: str = "none") -> T:
+    """``instead`` says what an empty default comes to."""
     text = environ.get(name, "").strip()
     if not text:
         return default
@@ -103,7 +103,7 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
     except ValueError as error:
         shown = "***" if parse is _token else text
         diagnostics.warn_once(
-            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, "none" if default == "" else default
+            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, instead if default == "" else default
         )
         return default
 
@@ -156,10 +156,11 @@ def _not_negative(text: str) -> float:
 
 
 def parse_base_url(text: str) -> str:
-    """The address of a Lens API, without a slash at its end; raises ValueError that says what is wrong."""
+    """The address of a Lens API, without a slash at its path's end; raises ValueError that says what is wrong."""
     if not is_http_address(text):
         raise ValueError("is not an address of the form http://host:port/api/v1")
-    return text.rstrip("/")
+    parts = urlsplit(text)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
 
 
 def is_http_address(text: str) -> bool:

@@ -89,6 +89,7 @@ def test_the_local_lens_is_a_lens_and_stores_nothing_of_the_probe(lens: Lens) ->
         (405, b"", NOT_LENS),
         (200, b"<html>Please log in</html>", NOT_LENS),
         (200, b"{}", NOT_LENS),
+        (200, envelope(2000, "OK"), NOT_LENS),
         (200, envelope(4004, "workload x not found in any cluster"), NOT_LENS),
         (302, b"", NOT_LENS),
         (400, b"Bad Request", NOT_LENS),

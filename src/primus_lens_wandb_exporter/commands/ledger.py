@@ -5,7 +5,7 @@ import os
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import settings
-from ..identity import Identity
+from ..identity import Identity, Place
 from ..sinks.delivery_ledger import LENS, merge_ranges
 from .json_lines import is_count, is_id, read_objects
 
@@ -24,6 +24,10 @@ class Introduction(NamedTuple):
     host: str = ""
     pid: int = 0
     wandb_file: str = ""
+    # None in the ledgers of older versions.
+    place: Optional[Place] = None
+    project: str = ""
+    name: str = ""
 
 
 class Ledger:
@@ -51,6 +55,10 @@ class Ledger:
     def has_acknowledged(self, key: WriterKey, destination: str = LENS) -> bool:
         """Whether a destination has acknowledged anything of a writer."""
         return (destination, key) in self._ranges
+
+    def has_acknowledged_run(self, run_id: str, destination: str) -> bool:
+        """Whether a destination has acknowledged anything of a run."""
+        return any(where == destination and key[1] == run_id for where, key in self._ranges)
 
     def _take(self, line: Dict[str, Any]) -> bool:
         """Takes over what a line says, wholly or not at all."""
@@ -89,6 +97,9 @@ class Ledger:
             host if isinstance(host, str) else "",
             pid if type(pid) is int and 0 < pid <= _LARGEST_PID else 0,
             wandb_file if isinstance(wandb_file, str) and _is_path(wandb_file) else "",
+            _read_place(line.get("place")),
+            _read_text(line.get("project")),
+            _read_text(line.get("name")),
         )
 
     def _read_address(self, text: Any) -> str:
@@ -101,6 +112,17 @@ class Ledger:
         except ValueError:
             self.malformed_addresses.append(str(text)[:_LONGEST_TEXT])
             return ""
+
+
+def _read_place(found: Any) -> Optional[Place]:
+    if not isinstance(found, dict):
+        return None
+    known = {name: found[name] for name in Place._fields if name in found}
+    return Place(**known) if all(map(is_count, known.values())) else None
+
+
+def _read_text(found: Any) -> str:
+    return found if isinstance(found, str) and len(found) <= _LONGEST_TEXT else ""
 
 
 def _is_path(text: str) -> bool:

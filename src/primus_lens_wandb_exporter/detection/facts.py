@@ -63,6 +63,11 @@ def read_names(wandb_run: Any) -> Tuple[str, str]:
     return project, _name(wandb_run, settings, "_name", "run_name", "display_name")
 
 
+def with_loaded_now(facts: Facts, modules: "Mapping[str, Any]" = sys.modules) -> Facts:
+    """The facts with what is loaded at this moment; any thread may ask."""
+    return facts._replace(loaded=_loaded(modules))
+
+
 def facts_of_config(run: RunFacts, config: Dict[str, Any]) -> Facts:
     """The facts of a run of which nothing but its record is left."""
     items = {key: value for key, value in config.items() if not key.startswith("_")}
@@ -105,7 +110,7 @@ def _registered_backends(modules: "Mapping[str, Any]") -> "List[str]":
     adapters = loaded.read(frameworks.PRIMUS_BACKENDS, modules)
     if not isinstance(adapters, dict):
         return []
-    return [name for name in (frameworks.canonical_name(key) for key in adapters if isinstance(key, str)) if name]
+    return [name for name in (frameworks.canonical_name(key) for key in list(adapters) if isinstance(key, str)) if name]
 
 
 def _config_items(wandb_run: Any) -> Dict[str, Any]:

@@ -32,10 +32,14 @@ class Answer(NamedTuple):
     failed_on_request: bool = False
     # Whether waiting alone will hardly help: a wrong address, a certificate that is not trusted.
     needs_a_person: bool = False
+    # Whether nothing of what was meant is at this address, such as a prefix that the server has not.
+    is_wrong_address: bool = False
     retry_after_s: Optional[float] = None
     reason: str = ""
     # Of what was delivered, how many values the server has not stored.
     rejected: int = 0
+    # What a person can do about it.
+    next_step: str = ""
 
 
 def backoff_s(attempts: int, answer: Answer, longest_s: float = LONGEST_BACKOFF_S) -> float:

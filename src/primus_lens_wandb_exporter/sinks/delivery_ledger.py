@@ -1,10 +1,10 @@
 """The file beside each mirror that says who its runs are and what each destination has acknowledged of them.
 
 ``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
-"identity", "place", "project", "name", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement with the ranges
-of sequence numbers in the mirror that a destination has taken, ``[[first, last], …]``: of Lens ``{"writer", "run_id",
-"acknowledged"}``, of another ``{"writer", "run_id", "destination", "delivered"}``, which versions that know Lens alone
-pass over. As long as a process that writes here lives, it holds a shared lock on the file.
+"identity", "place", "project", "name", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement with the
+ranges of sequence numbers in the mirror that a destination has taken, ``[[first, last], …]``: of Lens ``{"writer",
+"run_id", "acknowledged"}``, of another ``{"writer", "run_id", "destination", "delivered"}``, which versions that know
+Lens alone pass over. As long as a process that writes here lives, it holds a shared lock on the file.
 """
 
 import errno

@@ -30,6 +30,11 @@ KNOWN_ADDRESSES = (
     "http://%s:8989/v1" % _HOST,
 )
 
+CORRECT_ADDRESS = (
+    "set PRIMUS_LENS_API_BASE_URL to the address of Lens with its prefix, /v1 or /api/v1 (a stock Lens: %s)"
+    % KNOWN_ADDRESSES[1]
+)
+
 # What a probe found at an address.
 LENS = "lens"
 NOT_LENS = "not lens"
@@ -43,7 +48,14 @@ _EMPTY_REPORT = b"{}"
 _PREFIXES = ("/api/v1", "/v1")
 
 TOKEN_VARIABLE = "PRIMUS_LENS_API_TOKEN"
-SUCCESS_CODE = 2000
+
+
+class Envelope(NamedTuple):
+    """What Lens puts around each answer."""
+
+    code: int
+    message: str
+    data: Any
 
 
 class ProbeResult(NamedTuple):
@@ -81,23 +93,18 @@ def probe(
 def judge_probe(status: int, headers: Any, content: bytes) -> ProbeResult:
     """What the answer to an empty report tells of the address."""
     envelope = read_envelope(content)
-    if envelope is not None and (status == 400 or (status == 200 and envelope[0] == SUCCESS_CODE)):
+    if envelope is not None and status == 400:
         return ProbeResult(LENS)
     if envelope is None:
         reason = judge_foreign("Lens", TOKEN_VARIABLE, status, headers, content).reason
     else:
-        reason = with_hint(status, "HTTP %d %s" % (status, envelope[1]), TOKEN_VARIABLE)
+        reason = with_hint(status, "HTTP %d %s" % (status, envelope.message), TOKEN_VARIABLE)
     if status in (401, 403):
         return ProbeResult(REFUSED, reason, "set %s to the token of this Lens" % TOKEN_VARIABLE)
     if may_pass(status):
         kind = UNREACHABLE if envelope is None else LENS
         return ProbeResult(kind, reason, "look at the log of Lens, and of what is in between")
-    return ProbeResult(
-        NOT_LENS,
-        reason,
-        "set PRIMUS_LENS_API_BASE_URL to the address of Lens with its prefix, which is /v1 or /api/v1: a stock Lens is "
-        "at " + KNOWN_ADDRESSES[1],
-    )
+    return ProbeResult(NOT_LENS, reason, CORRECT_ADDRESS)
 
 
 def is_lens_answer(content: bytes) -> bool:
@@ -105,22 +112,22 @@ def is_lens_answer(content: bytes) -> bool:
     return read_envelope(content) is not None
 
 
-def read_envelope(content: bytes) -> Optional[Tuple[int, str]]:
-    """Code and message of an answer in Lens's form; None when it is in another."""
+def read_envelope(content: bytes) -> Optional[Envelope]:
+    """What is in an answer in Lens's form; None when it is in another."""
     import json
 
     try:
-        meta = json.loads(content.decode("utf-8"))["meta"]
-        code = meta["code"]
-        return (code, str(meta.get("message", ""))[:LONGEST_REASON]) if type(code) is int else None
+        answer = json.loads(content.decode("utf-8"))
+        code, message = answer["meta"]["code"], str(answer["meta"].get("message", ""))[:LONGEST_REASON]
+        return Envelope(code, message, answer.get("data")) if type(code) is int else None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return None
 
 
 def join_path(base_url: str, path: str) -> str:
     """The address of a path below a base: ``http://gw/api/v1?cluster=a`` and ``/x`` are ``http://gw/api/v1/x?cluster=a``."""
-    parts = urlsplit(base_url)
-    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, fragment=""))
+    before, question_mark, query = base_url.partition("#")[0].partition("?")
+    return before.rstrip("/") + path + question_mark + query
 
 
 def siblings(base_url: str) -> Tuple[str, ...]:

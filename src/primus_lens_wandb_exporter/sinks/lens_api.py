@@ -12,6 +12,8 @@ from .lens_client import LensClient
 from .sending import SendingSink
 
 DETECTION_PATH = "/wandb/detection"
+# For a longer one the server answers 500 to a detection; metrics may have twice as many.
+LONGEST_WORKLOAD_UID_OF_DETECTION = 128
 
 
 class LensSink(SendingSink):
@@ -59,6 +61,16 @@ class LensSink(SendingSink):
         return self._summary_names.apply(record)
 
     def _accept_message(self, record: DetectionRecord) -> None:
+        workload_uid = record.run.identity.workload_uid
+        if len(workload_uid) > LONGEST_WORKLOAD_UID_OF_DETECTION:
+            diagnostics.warn_once(
+                ("detection id", workload_uid),
+                "Lens is not told what framework the run uses: WORKLOAD_UID has %d characters, and Lens stores at most "
+                "%d with a framework. Its metrics are sent",
+                len(workload_uid),
+                LONGEST_WORKLOAD_UID_OF_DETECTION,
+            )
+            return
         try:
             with fork_safety.importing():
                 body = record.make_body()

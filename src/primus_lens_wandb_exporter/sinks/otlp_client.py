@@ -11,7 +11,7 @@ from .. import diagnostics
 from ..sources import protobuf
 from .answers import LONGEST_REASON, Answer, judge_foreign, may_pass, read_retry_after, with_hint
 from .http_client import HttpClient
-from .otlp_settings import OtlpSettings
+from .otlp_settings import OWN_ENDPOINT, STANDARD_ENDPOINT, OtlpSettings
 
 TITLE = "an OTLP server"
 _SECRET = "OTEL_EXPORTER_OTLP_HEADERS"
@@ -35,6 +35,8 @@ class OtlpClient:
             settings.timeout_s,
             settings.certificate,
             (settings.client_certificate, settings.client_key),
+            "the OTLP server",
+            OWN_ENDPOINT if settings.is_own else STANDARD_ENDPOINT,
         )
         # Whether an OTLP server has ever taken something here: then a refusal in plain words is its own.
         self._has_taken = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Deque, List, Optional
 from .. import diagnostics
 from ..records import DetectionRecord, MetricsRecord, Record, Run
 from .answers import Answer, backoff_s
+from .outage import Outage
 from .request import Request
 
 if TYPE_CHECKING:
@@ -75,10 +76,12 @@ class SendingSink:
         self._acknowledge = acknowledge
         self._make_batcher = make_batcher
         self._capacity_bytes = capacity_bytes
+        self._outage = Outage(self.title)
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         self._client.forget_connection()
+        self._outage.reset()
         self._batcher = self._make_batcher()
         self._backlog: Deque[Request] = deque()
         self._backlog_bytes = 0
@@ -119,6 +122,9 @@ class SendingSink:
         if waits_s >= _LONG_S:
             return "no answer for %.0f s" % waits_s
         return self._trouble or self._trouble_at_last_loss
+
+    def destination(self, run: Run) -> str:
+        return "%s at %s" % (self.title, self.address)
 
     def takes_run(self, run: Run) -> bool:
         raise NotImplementedError
@@ -168,8 +174,11 @@ class SendingSink:
         if self._backlog and now >= self._next_attempt:
             self._send_oldest(time_limit_s)
         if not self._backlog:
+            self._outage.nothing_waits()
             return self._batcher.seconds_until_due(time.monotonic())
-        return max(0.0, self._next_attempt - time.monotonic())
+        until_said = self._outage.say_if_due(self.address, self.pending())
+        until_attempt = max(0.0, self._next_attempt - time.monotonic())
+        return until_attempt if until_said is None else min(until_attempt, until_said)
 
     def _enqueue(self, requests: List[Request]) -> None:
         for request in requests:
@@ -197,7 +206,7 @@ class SendingSink:
 
     def _send_oldest(self, time_limit_s: Optional[float]) -> None:
         request = self._backlog[0]
-        self._sending_since = time.monotonic()
+        began = self._sending_since = time.monotonic()
         try:
             answer = self._client.post(request.path, request.body, time_limit_s)
         finally:
@@ -211,6 +220,7 @@ class SendingSink:
             self.delivered += request.metric_count - rejected
             self._server_was_well = True
             self._attempts = 0
+            self._outage.went_well(self.address)
             if rejected:
                 self._note_rejected(request, rejected, answer.reason)
             elif all(part.is_delivered for part in request.earlier_parts):
@@ -222,24 +232,18 @@ class SendingSink:
             self._trouble_at_last_loss = answer.reason
             diagnostics.warn_once(
                 ("refused", self.name, answer.reason),
-                "%s refused %s of run %s: %s. Training goes on; nothing of it is sent again",
+                "%s refused %s of run %s: %s. Training goes on; %s",
                 self.title,
                 _describe(request),
                 request.run.run_id,
                 answer.reason,
+                answer.next_step or "nothing of it is sent again",
             )
         else:
+            self._outage.went_wrong(answer, began)
             self._next_attempt = time.monotonic() + backoff_s(self._attempts, answer)
             self._attempts += 1
             diagnostics.debug("reporting failed, will retry: %s", answer.reason)
-            if answer.needs_a_person:
-                diagnostics.warn_once(
-                    ("needs a person", self.name),
-                    "%s at %s: %s. Metrics wait, and it is tried again and again; `primus-lens-wandb check` helps",
-                    self.title,
-                    self._client.address,
-                    answer.reason,
-                )
 
     def _note_rejected(self, request: Request, rejected: int, reason: str) -> None:
         self._refused += rejected
