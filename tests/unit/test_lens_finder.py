@@ -12,6 +12,7 @@ import pytest
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.records import Run
 from primus_lens_wandb_exporter.sinks import lens_finder
+from primus_lens_wandb_exporter.sinks.lens_address import UNREACHABLE, ProbeResult
 from primus_lens_wandb_exporter.sinks.lens_batches import METRICS_PATH, encode_body
 from primus_lens_wandb_exporter.sinks.lens_client import LensClient
 
@@ -190,6 +191,20 @@ def test_the_search_keeps_to_the_time_of_the_request(
     assert answer.retry
     assert "no answer within" in answer.reason
     assert [len(server.bodies) for server in silent] == [1, 0, 0, 0, 0, 0]
+
+    asked = []
+
+    def probe(address: str, limit_s: float) -> ProbeResult:
+        """A name server holds it up: no limit of ours ends that."""
+        asked.append(address)
+        time.sleep(0.2)
+        return ProbeResult(UNREACHABLE, "no answer")
+
+    answer_of_search = lens_finder.LensFinder("", probe, ["http://one/v1", "http://two/v1"]).find(
+        time.monotonic() + 0.1
+    )
+    assert answer_of_search is not None
+    assert asked == ["http://one/v1"]
 
     # And with all the time of the world each address has its two seconds.
     began = time.monotonic()
