@@ -136,6 +136,19 @@ def test_a_thread_that_would_sleep_long_wakes_to_say_it(job: Job, monkeypatch: p
     assert len(job.lines) == 1
 
 
+def test_the_time_for_which_requests_hang_counts(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(path: str, body: bytes, time_limit_s: float | None = None) -> Answer:
+        job.clock.now += 30
+        return REFUSED
+
+    monkeypatch.setattr(job.client, "post", hang)
+    job.log()
+    job.work()
+    job.clock.now += 1
+    job.work()
+    assert len(job.lines) == 1
+
+
 def test_a_workload_that_lens_does_not_know_is_an_outage_with_its_own_advice(job: Job) -> None:
     job.client.answer = judge(400, {}, envelope(400, "no valid workload found"))
     job.log()
