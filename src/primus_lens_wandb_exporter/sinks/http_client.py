@@ -49,8 +49,7 @@ class HttpClient:
             answer = judge(reply.status, reply.headers, reply.content)
         if not answer.delivered:
             self.close()
-        # Some servers say back what they were sent.
-        return answer._replace(reason=answer.reason.replace(self._secret, "***")) if self._secret else answer
+        return answer._replace(reason=self.without_secret(answer.reason))
 
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], limit_s: float
@@ -61,6 +60,10 @@ class HttpClient:
         reply = self._http.exchange(method, url, headers, body, limit_s)
         # Before anything is cut off: half of a token would not be found.
         return reply._replace(content=reply.content.replace(self._secret.encode(), b"***")) if self._secret else reply
+
+    def without_secret(self, reason: str) -> str:
+        """Some servers say back what they were sent."""
+        return reason.replace(self._secret, "***") if self._secret else reason
 
     def close(self) -> None:
         """Whatever else is sent over this connection is not to be taken for the answer to the next request."""
