@@ -53,29 +53,35 @@ class Settings(NamedTuple):
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether wandb is to be intercepted at all (``PRIMUS_LENS_WANDB_HOOK``)."""
-    return _read(environ, "PRIMUS_LENS_WANDB_HOOK", _boolean, True)
+    return read_variable(environ, "PRIMUS_LENS_WANDB_HOOK", parse_boolean, True)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, "", "the known addresses of Lens")
-    api_token = _read(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
+    base_url = read_variable(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, "", "the known addresses of Lens")
+    api_token = read_variable(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
     return Settings(
-        api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
+        api_reporting=read_variable(environ, "PRIMUS_LENS_WANDB_API_REPORTING", parse_boolean, True),
         base_url=base_url,
         # That for a malformed address was meant for another server than what is found instead.
         api_token=api_token if base_url or not environ.get("PRIMUS_LENS_API_BASE_URL", "").strip() else "",
-        save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
+        save_local=read_variable(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", parse_boolean, True),
         output_path=_output_path(environ),
-        enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
-        debug=_read(environ, "PRIMUS_LENS_WANDB_DEBUG", _boolean, False),
-        batch_size=_read(environ, "PRIMUS_LENS_WANDB_BATCH_SIZE", _batch_size, DEFAULT_BATCH_SIZE),
-        flush_interval_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_INTERVAL", _positive, DEFAULT_FLUSH_INTERVAL_S),
-        flush_timeout_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S),
-        buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
-        system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
-        flush_on_sigterm=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", _boolean, False),
+        enhance_metrics=read_variable(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", parse_boolean, False),
+        debug=read_variable(environ, "PRIMUS_LENS_WANDB_DEBUG", parse_boolean, False),
+        batch_size=read_variable(environ, "PRIMUS_LENS_WANDB_BATCH_SIZE", _batch_size, DEFAULT_BATCH_SIZE),
+        flush_interval_s=read_variable(
+            environ, "PRIMUS_LENS_WANDB_FLUSH_INTERVAL", _positive, DEFAULT_FLUSH_INTERVAL_S
+        ),
+        flush_timeout_s=read_variable(
+            environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S
+        ),
+        buffer_mb=read_variable(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
+        system_interval_s=read_variable(
+            environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S
+        ),
+        flush_on_sigterm=read_variable(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", parse_boolean, False),
         otlp=_otlp(environ),
-        announce=_read(environ, "PRIMUS_LENS_WANDB_ANNOUNCE", _boolean, False),
+        announce=read_variable(environ, "PRIMUS_LENS_WANDB_ANNOUNCE", parse_boolean, False),
     )
 
 
@@ -93,8 +99,11 @@ def _output_path(environ: Mapping[str, str]) -> Optional[str]:
     return os.path.abspath(path) if path else None
 
 
-def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, instead: str = "none") -> T:
-    """``instead`` says what an empty default comes to."""
+def read_variable(
+    environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, instead: str = "none"
+) -> T:
+    """The variable's value, or the default, with a warning where it is malformed: ``parse`` raises ValueError that
+    says what is wrong. ``instead`` says what an empty default comes to."""
     text = environ.get(name, "").strip()
     if not text:
         return default
@@ -108,7 +117,7 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
         return default
 
 
-def _boolean(text: str) -> bool:
+def parse_boolean(text: str) -> bool:
     word = text.lower()
     if word in _TRUE:
         return True

@@ -110,7 +110,8 @@ def test_what_is_no_otlp_server_is_said_while_it_is_tried(
 
     said, at_the_end = ours(training)
     assert words in said
-    assert "metrics wait" in said
+    assert "20 metrics wait" in said
+    assert "What to do: set " in said
     assert "20 of 20 metrics were not delivered to OpenTelemetry" in at_the_end
     assert "20 pending" in at_the_end
     assert_the_others_went_on(training, lens, otlp_trainer.workload)
@@ -184,6 +185,7 @@ def test_the_certificate_is_the_standards(tls_receiver: tuple[OtlpReceiver, Path
             PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0.5",
         )
         assert words in ours(training)[0]
+        assert "OTEL_EXPORTER_OTLP_CERTIFICATE" in ours(training)[0]
     assert len(receiver.points()) == 20
 
 

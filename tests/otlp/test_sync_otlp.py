@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -14,6 +15,7 @@ from ..support import mirrors, otlp_receiver
 from ..support.commands import start_follow, sync
 from ..support.faults import FaultyLens
 from ..support.lens import Lens
+from ..support.metric_servers import SERVERS
 from ..support.mirrors import call, introduction, ledger_of, lines
 from ..support.otlp_receiver import OtlpReceiver, Point, running_receiver
 from ..support.stand_in_lens import StandInLens, running_stand_in
@@ -84,6 +86,27 @@ def test_points_from_the_mirror_are_the_points_of_the_job(
     assert again.returncode == 0
     assert "nothing was missing" in again.stdout
     assert receiver.all_points() == []
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_a_store_gets_no_series_and_no_sample_twice(trainer: Trainer, tmp_path: Path, name: str) -> None:
+    """Also where most of what comes late is older than what it has."""
+    with SERVERS[name](tmp_path) as server:
+        trainer.variables = {
+            "PRIMUS_LENS_WANDB_OTLP_ENDPOINT": server.endpoint,
+            "PRIMUS_LENS_WANDB_API_REPORTING": "false",
+        }
+        training = trainer.run(SCRIPT)
+        runs = f'{{wandb_run_id="{training.run_id}", wandb_metric=~"a|n.x|best"}}'
+        server.wait_for(runs, 30 + 30 + 2 + 1)
+        before = server.samples(runs, time.time() + 60)
+        forget(mirror_of(trainer), "delivered")
+        found = sync(trainer, "--to", "otlp", "mirror")
+        assert found.returncode == 0, found.stdout + found.stderr
+        assert "metrics delivered to OpenTelemetry" in found.stdout
+        time.sleep(3)
+        key = lambda series: str(sorted(series["metric"].items()))  # noqa: E731
+        assert sorted(server.samples(runs, time.time() + 60), key=key) == sorted(before, key=key)
 
 
 @pytest.fixture

@@ -23,6 +23,17 @@ _LONGEST_EXCERPT = 60
 _LONGEST_RETRY_AFTER = 100
 
 
+class Server(NamedTuple):
+    """What people call a server, and the variables for its address and for the certificates that are trusted there."""
+
+    title: str = "Lens"
+    variable: str = "PRIMUS_LENS_API_BASE_URL"
+    certificates: str = "REQUESTS_CA_BUNDLE"
+
+
+LENS = Server()
+
+
 class Answer(NamedTuple):
     """What came of one request."""
 

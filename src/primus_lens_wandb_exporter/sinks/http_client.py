@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Tuple
 
 from .. import fork_safety
-from .answers import Answer
+from .answers import LENS, Answer, Server
 
 if TYPE_CHECKING:
     from .bounded_http import BoundedHttp, Reply
@@ -19,7 +19,7 @@ class HttpClient:
     """Posts with the same headers. ``secrets`` are kept out of what the server is said to answer.
 
     ``certificate`` is the file of the trusted ones where it is not the environment's, ``client_certificate`` the files
-    of our own and of its key. ``title`` and ``variable`` are what people call the server, and where its address is set.
+    of our own and of its key.
     """
 
     def __init__(
@@ -29,12 +29,10 @@ class HttpClient:
         answer_timeout_s: float,
         certificate: str = "",
         client_certificate: Tuple[str, str] = ("", ""),
-        title: str = "Lens",
-        variable: str = "PRIMUS_LENS_API_BASE_URL",
+        server: Server = LENS,
     ) -> None:
         self._headers = headers
-        self._title = title
-        self._variable = variable
+        self._server = server
         self._secrets = secrets
         self._answer_timeout_s = answer_timeout_s
         self._certificate = certificate
@@ -82,7 +80,7 @@ class HttpClient:
     def _explain(self, error: BaseException, url: str, limit_s: float) -> Answer:
         with fork_safety.importing():
             from . import lens_trouble
-        trouble = lens_trouble.explain(error, url, limit_s, lens_trouble.Server(self._title, self._variable))
+        trouble = lens_trouble.explain(error, url, limit_s, self._server)
         return Answer(
             delivered=False,
             retry=True,

@@ -8,6 +8,7 @@ from typing import List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ..diagnostics import redact_addresses
+from .answers import LENS, Server
 
 _LONGEST_TEXT = 200
 
@@ -21,17 +22,7 @@ class Trouble(NamedTuple):
     needs_a_person: bool = False
 
 
-class Server(NamedTuple):
-    """What people call a server, and where its address is set."""
-
-    title: str = "Lens"
-    variable: str = "PRIMUS_LENS_API_BASE_URL"
-
-
-_LENS = Server()
-
-
-def explain(error: BaseException, base_url: str, limit_s: float, server: Server = _LENS) -> Trouble:
+def explain(error: BaseException, base_url: str, limit_s: float, server: Server = LENS) -> Trouble:
     """What an error of an exchange with the server means; the innermost that tells something is the cause."""
     chain = _chain(error)
     for cause in chain:
@@ -66,7 +57,7 @@ def _explain_one(error: BaseException, base_url: str, limit_s: float, server: Se
     if "UnreadableCertificatesError" in names:
         return Trouble(
             "the trusted certificates cannot be read (%s)" % text,
-            "correct REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE), or unset it",
+            "correct %s, or unset it" % server.certificates,
             needs_a_person=True,
         )
     if names & {"LocationValueError", "InvalidURL"}:
@@ -83,12 +74,12 @@ def _explain_one(error: BaseException, base_url: str, limit_s: float, server: Se
     if "ConnectionRefusedError" in names:
         return Trouble(
             "nothing listens there (connection refused)",
-            "start %s, or correct host and port in %s" % server,
+            "start %s, or correct host and port in %s" % server[:2],
         )
     if names & {"SSLCertVerificationError", "CertificateError"} or "certificate verify failed" in text:
         return Trouble(
             "its certificate is not trusted (%s)" % text,
-            "set REQUESTS_CA_BUNDLE to the certificate of its authority",
+            "set %s to the certificate of its authority" % server.certificates,
             needs_a_person=True,
         )
     if names & {"RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "SSLEOFError", "SSLZeroReturnError"}:
@@ -101,20 +92,20 @@ def _explain_one(error: BaseException, base_url: str, limit_s: float, server: Se
     if "SSLError" in names:
         return Trouble(
             "TLS failed (%s)" % text,
-            "set REQUESTS_CA_BUNDLE to the certificate of its authority, or use http:// if %s has no TLS"
-            % server.title,
+            "set %s to the certificate of its authority, or use http:// if %s has no TLS"
+            % (server.certificates, server.title),
         )
     if "HTTPException" in names:
         return Trouble("no HTTP answer (%s)" % short(error), "look at what listens there, and at " + server.variable)
     if "OSError" in names and getattr(error, "strerror", None):
         return Trouble(
             "it cannot be reached (%s)" % getattr(error, "strerror", ""),
-            "look at the network between here and %s, and at %s" % server,
+            "look at the network between here and %s, and at %s" % server[:2],
         )
     return None
 
 
-def no_answer(limit_s: float, server: Server = _LENS) -> Trouble:
+def no_answer(limit_s: float, server: Server = LENS) -> Trouble:
     return Trouble(
         "no answer within %.3g s" % limit_s,
         "look at firewalls, network policies and the name server between here and " + server.title,

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 
 from .. import diagnostics
 from ..sources import protobuf
-from .answers import LONGEST_REASON, Answer, judge_foreign, may_pass, read_retry_after, with_hint
+from .answers import LONGEST_REASON, Answer, Server, judge_foreign, may_pass, read_retry_after, with_hint
 from .http_client import HttpClient
 from .otlp_settings import OWN_ENDPOINT, STANDARD_ENDPOINT, OtlpSettings
 
@@ -24,6 +24,7 @@ class OtlpClient:
 
     def __init__(self, settings: OtlpSettings) -> None:
         self._endpoint = settings.endpoint
+        self._variable = OWN_ENDPOINT if settings.is_own else STANDARD_ENDPOINT
         self._is_compressed = settings.is_compressed
         headers = dict(settings.headers)
         headers.update(_own_headers(settings.is_compressed))
@@ -35,8 +36,7 @@ class OtlpClient:
             settings.timeout_s,
             settings.certificate,
             (settings.client_certificate, settings.client_key),
-            "the OTLP server",
-            OWN_ENDPOINT if settings.is_own else STANDARD_ENDPOINT,
+            Server("the OTLP server", self._variable, "OTEL_EXPORTER_OTLP_CERTIFICATE"),
         )
         # Whether an OTLP server has ever taken something here: then a refusal in plain words is its own.
         self._has_taken = False
@@ -60,7 +60,14 @@ class OtlpClient:
         self._http.forget_connection()
 
     def _judge(self, status: int, headers: Any, content: bytes) -> Answer:
-        return judge(status, headers, content, self._has_taken)
+        answer = judge(status, headers, content, self._has_taken)
+        if not answer.needs_a_person:
+            return answer
+        if status in (401, 403):
+            return answer._replace(next_step="set %s to what this server asks for" % _SECRET)
+        return answer._replace(
+            next_step="set %s to the whole address, with the path that this server has for OTLP" % self._variable
+        )
 
 
 def _own_headers(is_compressed: bool) -> Dict[str, str]:

@@ -8,9 +8,7 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 from .. import diagnostics
-from ..settings import _boolean as parse_boolean
-from ..settings import _read as read_variable
-from ..settings import is_http_address
+from ..settings import is_http_address, parse_boolean, read_variable
 
 OWN_ENDPOINT = "PRIMUS_LENS_WANDB_OTLP_ENDPOINT"
 STANDARD_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
