@@ -95,9 +95,7 @@ def samples_of(server: MetricServer, selector: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", list(SERVERS))
-def test_in_a_store_what_comes_twice_is_the_same_series_and_samples(
-    trainer: Trainer, tmp_path: Path, name: str
-) -> None:
+def test_in_a_store_what_comes_twice_is_the_same(trainer: Trainer, tmp_path: Path, name: str) -> None:
     """As where an answer was lost; most of it is older than what the store has by then."""
     with SERVERS[name](tmp_path) as server:
         trainer.variables = {
