@@ -33,6 +33,22 @@ def warn_once(kind: Hashable, message: str, *args: object) -> None:
         _say(logging.WARNING, message, *args)
 
 
+def warn(message: str, *args: object) -> None:
+    """Logs a warning each time: whoever calls sees to it that it is not too often."""
+    _say(logging.WARNING, message, *args)
+
+
+def announce(message: str, *args: object) -> None:
+    """Says on stderr what a person has asked to be told (``PRIMUS_LENS_WANDB_ANNOUNCE=true``), once; the debug log is
+    told instead where it is on."""
+    if debug_is_enabled():
+        _say(logging.INFO, message, *args)
+    elif LOGGER.level <= logging.INFO:
+        record = LOGGER.makeRecord(LOGGER.name, logging.INFO, "", 0, _PREFIX + message, args, None)
+        LOGGER.filter(record)
+        _StderrHandler().emit(record)
+
+
 def report_failure(action: str, error: BaseException) -> None:
     """Reports an error of the exporter's own code: our failure is never the job's, so nothing is raised."""
     warn_once(
@@ -73,7 +89,8 @@ def printable(text: str) -> str:
 def redact_addresses(text: str) -> str:
     """Hides the user and the query of addresses: both may be secrets."""
     text = re.sub(r"//[^\s'\"]*@", "//***@", text)
-    return re.sub(r"(//[^\s'\"?]*\?)[^\s'\"]+", r"\1***", text)
+    # Also where only path and query are told, as urllib3 does.
+    return re.sub(r"(/[^\s'\"?]*\?)[^\s'\"]+", r"\1***", text)
 
 
 class _Cleaning(logging.Filter):

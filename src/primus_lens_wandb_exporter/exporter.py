@@ -101,6 +101,10 @@ class Exporter:
             if way.sink.weigh(record) is not None:
                 way.put(record, size)
 
+    def destinations(self, run: Run) -> List[str]:
+        """Where the records of this run go, for a person to read."""
+        return [worker.sink.destination(run) for worker in self._workers if worker.sink.takes_run(run)]
+
     def is_busy(self) -> bool:
         """Whether a sink has enough to do for now: who can wait does not hand over more."""
         return any(worker.backlog() > _ENOUGH_TO_DO for worker in self._workers)

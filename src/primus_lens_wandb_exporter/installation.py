@@ -204,7 +204,8 @@ class Probe(NamedTuple):
     ``ended`` is empty when the process came to its end, else why it did not. ``package`` is the folder of the
     exporter, empty when it cannot be imported; ``package_error`` says why it, or its hook, cannot be.
     ``wandb_is_whole`` tells wandb from a mere folder or script of that name; ``other_wandbs`` are further ones on the
-    path. ``messages`` are the exporter's own lines on stderr.
+    path. requests is what the exporter sends with; both of its fields are empty where the process did not come so far.
+    ``messages`` are the exporter's own lines on stderr.
     """
 
     ended: str = ""
@@ -218,10 +219,12 @@ class Probe(NamedTuple):
     wandb_is_whole: bool = False
     wandb_is_patched: bool = False
     other_wandbs: Sequence[str] = ()
+    requests_version: str = ""
+    requests_error: str = ""
     messages: Sequence[str] = ()
 
 
-# The facts are written twice, because importing wandb may end the process.
+# The facts are written more than once, because importing wandb may end the process.
 _PROBE_CODE = """
 import sys
 facts = {"hooked_at_start": any(getattr(finder, "is_primus_lens_finder", False) for finder in sys.meta_path)}
@@ -252,6 +255,12 @@ else:
     facts["wandb_is_whole"] = bool(own) and hasattr(wandb, "init")
     facts["wandb_is_patched"] = getattr(wandb, "_primus_lens_patched", False) is True
     facts["other_wandbs"] = [place for place in places if os.path.isfile(place) and place != own]
+write_facts()
+try:
+    import requests
+    facts["requests_version"] = str(requests.__version__)
+except Exception as error:
+    facts["requests_error"] = "%s: %s" % (type(error).__name__, error)
 write_facts()
 """
 

@@ -12,7 +12,8 @@ import sys
 import time
 from typing import Any, Callable, Dict, Optional, Set, Tuple
 
-from . import autoreload, diagnostics, file_follower, fork_safety, runtime, steps
+from . import autoreload, diagnostics, file_follower, fork_safety, run_detection, runtime, steps
+from .detection import read_names
 from .records import SUMMARY, UNCOUNTED, MetricsRecord, convert
 from .run_tracker import RunTracker
 from .shared_flag import OTHERS_LOG
@@ -74,7 +75,7 @@ def patch_wandb(wandb: Any) -> None:
     diagnostics.debug(
         "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
-        settings.base_url,
+        settings.base_url or "one of its known addresses",
     )
 
 
@@ -231,6 +232,7 @@ def _take_up_guarded(wandb_run: Any, tracker: Optional[RunTracker]) -> Optional[
             return None
         tracker.enter_process(tracker.run.run_id, _generation)
         tracker.join_as_child()
+        tracker.take_over_detection(wandb_run)
         _trackers.add(tracker)
         return tracker
     except Exception as error:
@@ -422,7 +424,14 @@ def _take_up(wandb_run: Any) -> RunTracker:
         # Another process began the run; which one, only a pickled run tells.
         owner = attributes.get("_init_pid") or 0
         owner = 0 if owner == os.getpid() else owner
-    tracker = RunTracker(str(wandb_run.id), int(wandb_run.starting_step), _generation, _find_file(wandb_run), owner)
+    tracker = RunTracker(
+        str(wandb_run.id),
+        int(wandb_run.starting_step),
+        _generation,
+        _find_file(wandb_run),
+        owner,
+        read_names(wandb_run),
+    )
     attributes[_TRACKER] = tracker
     _trackers.add(tracker)
     autoreload.keep_out()
@@ -465,6 +474,7 @@ def _after_fork_in_child() -> None:
     fork_safety.after_fork_in_child()
     _trackers.clear()
     file_follower.reset_after_fork()
+    run_detection.reset_after_fork()
     _sequence = itertools.count()
     steps.reset_after_fork()
     diagnostics.reset_after_fork()
@@ -473,6 +483,10 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for tracker in list(_trackers):
+        try:
+            tracker.look_at_exit()
+        except Exception as error:  # what was logged matters more
+            diagnostics.report_failure("detecting the framework", error)
         try:
             tracker.read_file()
             tracker.say_if_nothing_was_sent()

@@ -23,6 +23,9 @@ END_OF_TIME_S = 253402300800
 MAXIMUM_TEXT_LENGTH = 1000
 _MAXIMUM_DEPTH = 32
 _LONGEST_INT = 1024
+# How wandb, and the mirror, write what JSON has not.
+_NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+_WANDBS_OWN = frozenset(("_step", "_runtime", "_timestamp"))
 
 
 # What a record holds beside a row of history.
@@ -34,7 +37,8 @@ class Run(NamedTuple):
     """One wandb run in one process, as the sinks need it. ``writer`` tells apart the processes that log to a run.
 
     What is read from wandb's own file has the name of the file's folder as its writer. ``wandb_file`` is the path of
-    that file, empty where it is not known.
+    that file, empty where it is not known. ``project`` and ``name`` are wandb's when the run begins, of bounded length
+    and not redacted yet.
     """
 
     run_id: str
@@ -42,6 +46,8 @@ class Run(NamedTuple):
     place: Place
     writer: str
     wandb_file: str = ""
+    project: str = ""
+    name: str = ""
 
 
 class MetricsRecord(NamedTuple):
@@ -65,17 +71,43 @@ class MetricsRecord(NamedTuple):
     kind: str = ""
 
 
+def _at_once() -> float:
+    return 0.0
+
+
 class DetectionRecord(NamedTuple):
     """What a run uses, as far as the training thread can tell; ``make_body`` gathers the rest on the sink's thread.
 
-    It returns the body of ``POST /wandb/detection``.
+    It returns the body of ``POST /wandb/detection``. ``due_in`` tells in how many seconds the record is to be given to
+    the sink: what it has to tell may become better until then.
     """
 
     run: Run
     make_body: Callable[[], Dict[str, Any]]
+    due_in: Callable[[], float] = _at_once
 
 
 Record = Union[MetricsRecord, DetectionRecord]
+
+
+def numbers_of(record: MetricsRecord) -> Dict[str, Number]:
+    """Every number of a record that has a step: of ``metrics``, and NaN, infinities, bool as bool, reserved names."""
+    if record.data is record.metrics or record.step is None:
+        return record.metrics
+    return numbers_in(record.data)
+
+
+def numbers_in(data: Dict[str, Any]) -> Dict[str, Number]:
+    """As `numbers_of`, of what was logged with a step."""
+    numbers: Dict[str, Number] = {}
+    for name, value in data.items():
+        number: Any = _NOT_FINITE.get(value) if isinstance(value, str) else value
+        is_number = isinstance(number, float) or (
+            isinstance(number, int) and -_LARGEST_FLOAT <= number <= _LARGEST_FLOAT
+        )
+        if is_number and name not in _WANDBS_OWN:
+            numbers[name] = number
+    return numbers
 
 
 def convert(data: "Mapping[str, Any]") -> Tuple[Dict[str, Number], Dict[str, Any]]:

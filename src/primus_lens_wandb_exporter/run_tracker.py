@@ -2,20 +2,16 @@
 
 import os
 import threading
-import time
-from typing import Any, Dict, Hashable, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from . import diagnostics, runtime, shared_flag
-from .detection import Facts, build_detection, collect_facts, current_fingerprint, fingerprint
 from .file_follower import FollowedRun
 from .processes import is_running
-from .records import DetectionRecord, MetricsRecord, Number
+from .records import MetricsRecord, Number
+from .run_detection import NEVER, RunDetection
 from .sinks.lens_api import LensSink
 from .steps import StepCounter
 
-# Frameworks are loaded and config is added after wandb.init, most of it soon.
-_FIRST_SECOND_LOOK_S = 5.0
-_NEVER = float("inf")
 # How long a thread waits while no other one's call of wandb's log ends. That call may take long (a large table), or
 # wait for this very thread: then the order of the calls is wandb's secret.
 _LONGEST_TURN_S = 0.2
@@ -25,10 +21,9 @@ class RunTracker:
     """One run, from `wandb.init` (or its first log call) to its end."""
 
     __slots__ = (
-        "_latest_seen",
-        "_look_again_after_s",
+        "_detection",
+        "_names",
         "_owner",
-        "_reported",
         "_wandb_file",
         "counter",
         "exporter",
@@ -51,14 +46,19 @@ class RunTracker:
     )
 
     def __init__(
-        self, run_id: str, current_step: int, generation: int, wandb_file: str = "", owner: Optional[int] = None
+        self,
+        run_id: str,
+        current_step: int,
+        generation: int,
+        wandb_file: str = "",
+        owner: Optional[int] = None,
+        names: Tuple[str, str] = ("", ""),
     ) -> None:
         self.counter = StepCounter(current_step)
-        self._reported: Hashable = None
-        self._latest_seen: Hashable = None
-        self.look_again_at = _NEVER
-        self._look_again_after_s = _FIRST_SECOND_LOOK_S
+        self._detection: Optional[RunDetection] = None
+        self.look_again_at = NEVER
         self._wandb_file = wandb_file
+        self._names = names
         # The process that began the run, 0 where that is not known. It delivers what only wandb's own file tells.
         self._owner = os.getpid() if owner is None else owner
         self.is_owner = True
@@ -79,7 +79,7 @@ class RunTracker:
 
     def enter_process(self, run_id: str, generation: int, begun_here: bool = False) -> None:
         """At the start, and in the child of a fork: the same step, but another writer and empty queues."""
-        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here)
+        self.exporter, self.run, self.sampler = runtime.start_run(run_id, self._wandb_file, begun_here, self._names)
         self.route = self.exporter.route(self.run, begun_here)
         # wandb's call and the count are one, so that threads are counted in the order in which wandb gets their calls.
         # Re-entrant: a signal handler or a finaliser may log in the middle of a call.
@@ -178,35 +178,28 @@ class RunTracker:
         return sampler.latest() if sampler is not None else _NO_SAMPLE
 
     def report_detection(self, wandb_run: Any) -> None:
-        """Queues what the run uses; the training thread only copies cheap facts."""
-        facts = collect_facts(wandb_run)
-        self._reported = self._latest_seen = fingerprint(facts)
-        self._export_detection(facts)
-        self.look_again_at = time.time() + self._look_again_after_s
+        """Queues what the run uses, unless the process that began it does; the training thread only copies facts."""
+        if self.is_owner:
+            self._detection = RunDetection(self.run, lambda record: self.exporter.export(record, self.route))
+            self.look_again_at = self._detection.begin(wandb_run)
 
     def look_again(self, wandb_run: Any, run_ends: bool = False) -> None:
-        """Reports once more, and only once, when frameworks were loaded or config was added since `wandb.init`.
+        """Looks whether there is more to tell of what the run uses."""
+        if self._detection is not None and self.look_again_at != NEVER:
+            self.look_again_at = self._detection.look(wandb_run, self.turns, run_ends)
 
-        What is new must have come to rest between two looks, or the run must end. Looks become rarer.
-        """
-        if self.look_again_at == _NEVER:
-            return
-        found = current_fingerprint(wandb_run)
-        if found != self._reported and (run_ends or found == self._latest_seen):
-            self._export_detection(collect_facts(wandb_run))
-            self.look_again_at = _NEVER
-            return
-        self._latest_seen = found
-        self._look_again_after_s *= 2
-        self.look_again_at = _NEVER if run_ends else time.time() + self._look_again_after_s
+    def look_at_exit(self) -> None:
+        """As `look_again`, for a run that nobody has finished."""
+        if self._detection is not None and self.look_again_at != NEVER:
+            self._detection.look_at_exit()
 
-    def _export_detection(self, facts: Facts) -> None:
-        run, timestamp = self.run, time.time()
-
-        def make_body() -> Dict[str, Any]:
-            return build_detection(facts, run.identity, timestamp)
-
-        self.exporter.export(DetectionRecord(run, make_body), self.route)
+    def take_over_detection(self, wandb_run: Any) -> None:
+        """In the child of a fork: its parent tells of the run; the heir of one that has ended tells what it did not."""
+        if not self.is_owner:
+            self._detection = None
+            self.look_again_at = NEVER
+        elif self._detection is None or not self._detection.is_told:
+            self.report_detection(wandb_run)
 
     def say_if_nothing_was_sent(self) -> None:
         """A person who looks for the run in Lens learns why it is not there."""

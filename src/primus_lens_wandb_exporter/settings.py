@@ -5,11 +5,15 @@ has started. A malformed value is one warning that names the variable, the value
 """
 
 import os
-from typing import Callable, Mapping, NamedTuple, Optional, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Optional, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from . import diagnostics
 
+if TYPE_CHECKING:
+    from .sinks.otlp_settings import OtlpSettings
+
+# What the guides print: the first of the addresses that are tried where none is set.
 DEFAULT_BASE_URL = "http://primus-lens-telemetry-processor:8080/api/v1"
 # A step of a typical job has 5 to 30 metrics; the server needs about 4 round trips to its database for each step.
 DEFAULT_BATCH_SIZE = 500
@@ -29,7 +33,8 @@ class Settings(NamedTuple):
     """What the environment asks of the exporter. Equal settings share one exporter."""
 
     api_reporting: bool = True
-    base_url: str = DEFAULT_BASE_URL
+    # Empty where none is set: Lens is looked for, and no token goes there.
+    base_url: str = ""
     api_token: str = ""
     save_local: bool = True
     output_path: Optional[str] = None
@@ -41,37 +46,51 @@ class Settings(NamedTuple):
     buffer_mb: float = DEFAULT_BUFFER_MB
     system_interval_s: float = DEFAULT_SYSTEM_INTERVAL_S
     flush_on_sigterm: bool = False
+    # None where nothing asks for OpenTelemetry.
+    otlp: "Optional[OtlpSettings]" = None
+    announce: bool = False
 
 
 def hook_is_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether wandb is to be intercepted at all (``PRIMUS_LENS_WANDB_HOOK``)."""
-    return _read(environ, "PRIMUS_LENS_WANDB_HOOK", _boolean, True)
+    return read_variable(environ, "PRIMUS_LENS_WANDB_HOOK", parse_boolean, True)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    base_url = _read(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, DEFAULT_BASE_URL)
-    api_token = _read(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
+    base_url = read_variable(environ, "PRIMUS_LENS_API_BASE_URL", parse_base_url, "", "the known addresses of Lens")
+    api_token = read_variable(environ, "PRIMUS_LENS_API_TOKEN", _token, "")
     return Settings(
-        api_reporting=_read(environ, "PRIMUS_LENS_WANDB_API_REPORTING", _boolean, True),
+        api_reporting=read_variable(environ, "PRIMUS_LENS_WANDB_API_REPORTING", parse_boolean, True),
         base_url=base_url,
-        # In the place of a malformed address stands the default: the token was meant for another server.
-        api_token=api_token if base_url == base_url_as_given(environ) else "",
-        save_local=_read(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", _boolean, True),
+        # That for a malformed address was meant for another server than what is found instead.
+        api_token=api_token if base_url or not environ.get("PRIMUS_LENS_API_BASE_URL", "").strip() else "",
+        save_local=read_variable(environ, "PRIMUS_LENS_WANDB_SAVE_LOCAL", parse_boolean, True),
         output_path=_output_path(environ),
-        enhance_metrics=_read(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", _boolean, False),
-        debug=_read(environ, "PRIMUS_LENS_WANDB_DEBUG", _boolean, False),
-        batch_size=_read(environ, "PRIMUS_LENS_WANDB_BATCH_SIZE", _batch_size, DEFAULT_BATCH_SIZE),
-        flush_interval_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_INTERVAL", _positive, DEFAULT_FLUSH_INTERVAL_S),
-        flush_timeout_s=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S),
-        buffer_mb=_read(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
-        system_interval_s=_read(environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S),
-        flush_on_sigterm=_read(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", _boolean, False),
+        enhance_metrics=read_variable(environ, "PRIMUS_LENS_WANDB_ENHANCE_METRICS", parse_boolean, False),
+        debug=read_variable(environ, "PRIMUS_LENS_WANDB_DEBUG", parse_boolean, False),
+        batch_size=read_variable(environ, "PRIMUS_LENS_WANDB_BATCH_SIZE", _batch_size, DEFAULT_BATCH_SIZE),
+        flush_interval_s=read_variable(
+            environ, "PRIMUS_LENS_WANDB_FLUSH_INTERVAL", _positive, DEFAULT_FLUSH_INTERVAL_S
+        ),
+        flush_timeout_s=read_variable(
+            environ, "PRIMUS_LENS_WANDB_FLUSH_TIMEOUT", _not_negative, DEFAULT_FLUSH_TIMEOUT_S
+        ),
+        buffer_mb=read_variable(environ, "PRIMUS_LENS_WANDB_BUFFER_MB", _positive, DEFAULT_BUFFER_MB),
+        system_interval_s=read_variable(
+            environ, "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL", _positive, DEFAULT_SYSTEM_INTERVAL_S
+        ),
+        flush_on_sigterm=read_variable(environ, "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM", parse_boolean, False),
+        otlp=_otlp(environ),
+        announce=read_variable(environ, "PRIMUS_LENS_WANDB_ANNOUNCE", parse_boolean, False),
     )
 
 
-def base_url_as_given(environ: Mapping[str, str] = os.environ) -> str:
-    """The address that the user means, well-formed or not."""
-    return environ.get("PRIMUS_LENS_API_BASE_URL", "").strip().rstrip("/") or DEFAULT_BASE_URL
+def _otlp(environ: Mapping[str, str]) -> "Optional[OtlpSettings]":
+    if not (environ.get("PRIMUS_LENS_WANDB_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")):
+        return None
+    from .sinks.otlp_settings import read_otlp_settings
+
+    return read_otlp_settings(environ)
 
 
 def _output_path(environ: Mapping[str, str]) -> Optional[str]:
@@ -80,7 +99,11 @@ def _output_path(environ: Mapping[str, str]) -> Optional[str]:
     return os.path.abspath(path) if path else None
 
 
-def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+def read_variable(
+    environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, instead: str = "none"
+) -> T:
+    """The variable's value, or the default, with a warning where it is malformed: ``parse`` raises ValueError that
+    says what is wrong. ``instead`` says what an empty default comes to."""
     text = environ.get(name, "").strip()
     if not text:
         return default
@@ -89,12 +112,12 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], defa
     except ValueError as error:
         shown = "***" if parse is _token else text
         diagnostics.warn_once(
-            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, "none" if default == "" else default
+            ("setting", name, shown), "%s=%r %s; using %s", name, shown, error, instead if default == "" else default
         )
         return default
 
 
-def _boolean(text: str) -> bool:
+def parse_boolean(text: str) -> bool:
     word = text.lower()
     if word in _TRUE:
         return True
@@ -142,7 +165,15 @@ def _not_negative(text: str) -> float:
 
 
 def parse_base_url(text: str) -> str:
-    """The address of a Lens API, without a slash at its end; raises ValueError that says what is wrong."""
+    """The address of a Lens API, without a slash at its path's end; raises ValueError that says what is wrong."""
+    if not is_http_address(text):
+        raise ValueError("is not an address of the form http://host:port/api/v1")
+    parts = urlsplit(text)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
+
+
+def is_http_address(text: str) -> bool:
+    """Whether every reader takes it for the same address of a web server."""
     try:
         parts = urlsplit(text)
         # urlsplit itself leaves out tabs and line ends, wherever they stand.
@@ -152,6 +183,4 @@ def parse_base_url(text: str) -> str:
         parts.port  # noqa: B018 - reading it is what validates it
     except ValueError:
         valid = False
-    if not valid:
-        raise ValueError("is not an address of the form http://host:port/api/v1")
-    return text.rstrip("/")
+    return valid

@@ -14,7 +14,7 @@ from typing import Any, Deque, Iterator, List, Optional, Tuple, Union
 
 from . import diagnostics
 from .flush_mark import FlushMark
-from .records import MetricsRecord, Record
+from .records import DetectionRecord, MetricsRecord, Record
 from .sinks import Counters, Sink
 
 # How long a thread lets records gather before it takes them, to wake rarely. For a prompt sink the first record after
@@ -53,6 +53,8 @@ class Worker:
         self._lock = threading.RLock()
         self._queue: Deque[Union[Tuple[Record, int], FlushMark]] = deque()
         self._queued_bytes = 0
+        # Detections that are not due yet.
+        self._waiting: List[DetectionRecord] = []
         self._taken = 0
         self._dropped = 0
         self._queued_marks = 0
@@ -177,7 +179,7 @@ class Worker:
             self._lock = threading.RLock()
             self._renew_sink_lock()
         with self._lock:
-            if not self._started and not self._queue and not self.sink.work_left():
+            if not self._started and not self._queue and not self._waiting and not self.sink.work_left():
                 mark.done.set()
                 return mark
             self._queue.append(mark)
@@ -249,6 +251,7 @@ class Worker:
             records, new_marks = self._take()
             if records:
                 self._accept(records)
+            delay_of_waiting = self._accept_due()
             for mark in new_marks:
                 mark.settled_at = self.sink.work_done() + self.sink.work_left()
                 marks.append(mark)
@@ -260,7 +263,20 @@ class Worker:
             if self.sink.work_done() >= mark.settled_at:
                 mark.done.set()
         marks[:] = [mark for mark in marks if not mark.done.is_set()]
-        return 0.0 if len(self._queue) > _SLICE else delay
+        if len(self._queue) > _SLICE:
+            return 0.0
+        return min((seconds for seconds in (delay, delay_of_waiting) if seconds is not None), default=None)
+
+    def _accept_due(self) -> Optional[float]:
+        """Gives the sink the detections that are due; returns in how many seconds the next one is."""
+        if not self._waiting:
+            return None
+        delays = [(record.due_in(), record) for record in self._waiting]
+        self._waiting = [record for delay, record in delays if delay > 0]
+        due: List[Record] = [record for delay, record in delays if delay <= 0]
+        if due:
+            self._accept(due)
+        return min((delay for delay, _ in delays if delay > 0), default=None)
 
     def _accept(self, records: List[Record]) -> None:
         try:
@@ -315,7 +331,10 @@ class Worker:
                 # Not in the line that adds: a signal handler that logs may come into the call.
                 weight = self._weigh(record)
                 self._taken += weight
-                records.append(record)
+                if isinstance(record, DetectionRecord):
+                    self._waiting.append(record)
+                else:
+                    records.append(record)
         return records, marks
 
     @property
@@ -325,13 +344,15 @@ class Worker:
     def drain_here(self, deadline: float) -> None:
         """Delivers on the calling thread: at interpreter shutdown there is no other."""
         self._rests_until = 0.0
-        while self._queue or self.sink.work_left():
+        while self._queue or self.sink.work_left() or any(record.due_in() <= 0 for record in self._waiting):
             left = deadline - time.monotonic()
             delay = self._turn([FlushMark()], max(0.05, left))
             # Without its import system the interpreter can do no more than write what is ready.
             if left <= 0 or not sys.meta_path:
                 return
-            time.sleep(min(delay or 0.0, left))
+            # Not for what is queued, and not for what only waits to become better.
+            if self.sink.work_left():
+                time.sleep(min(delay or 0.0, left))
 
 
 def size_in_memory(record: Record) -> int:

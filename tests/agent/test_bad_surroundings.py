@@ -45,7 +45,7 @@ def test_a_malformed_setting_is_one_line_and_the_default(
     assert lens.scalars(trainer.workload) == scalars(training.history)
 
 
-def test_a_malformed_address_is_one_line_and_the_default(trainer: Trainer) -> None:
+def test_a_malformed_address_is_one_line_and_the_known_ones(trainer: Trainer) -> None:
     training = trainer.run(
         SCRIPT, PRIMUS_LENS_API_BASE_URL="http://lens:eighty/api/v1", PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0.5"
     )
@@ -53,7 +53,7 @@ def test_a_malformed_address_is_one_line_and_the_default(trainer: Trainer) -> No
     malformed = [line for line in training.stderr.splitlines() if "PRIMUS_LENS_API_BASE_URL" in line]
     assert len(malformed) == 1
     assert "'http://lens:eighty/api/v1'" in malformed[0]
-    assert malformed[0].endswith("http://primus-lens-telemetry-processor:8080/api/v1")
+    assert malformed[0].endswith("using the known addresses of Lens")
     assert "trained" in training.stdout
 
 
@@ -101,6 +101,16 @@ def test_on_kubernetes_the_hostname_stands_in_for_the_pods_name(faulty: FaultyLe
     assert {(body["workload_uid"], body["pod_name"], body["pod_uid"]) for body in bodies} == {
         ("", socket.gethostname(), "u")
     }
+
+
+def test_the_hostname_of_a_node_names_no_pod(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+    import socket
+
+    in_pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "NODE_NAME": socket.gethostname()}
+    training = faulty_trainer.run(SCRIPT, WORKLOAD_UID="", **in_pod)
+
+    assert faulty.requests == []
+    assert "neither WORKLOAD_UID nor POD_NAME is set" in training.stderr
 
 
 def test_an_unwritable_path_is_one_warning(trainer: Trainer, lens: Lens) -> None:

@@ -75,14 +75,17 @@ def test_primus_on_megatron_is_told_apart(faulty: FaultyLens, faulty_trainer: Tr
     assert "primus" in str(found)
 
 
-def test_what_comes_after_init_leads_to_one_more_detection(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+def test_what_comes_later_leads_to_one_more_detection(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
     stand_in(faulty_trainer, "deepspeed", "__version__ = '0.15'\n")
     faulty_trainer.run(
         """
         import wandb
+        from primus_lens_wandb_exporter import run_detection
+        run_detection._PATIENCE_S = 0
         run = wandb.init(project="p")
         run.log({"a": 1})
-        import deepspeed
+        import deepspeed, time
+        time.sleep(2)
         for i in range(20):
             run.config.update({"key%d" % i: i})
             run.log({"a": i})
@@ -91,7 +94,7 @@ def test_what_comes_after_init_leads_to_one_more_detection(faulty: FaultyLens, f
     )
 
     first, second = faulty.detections
-    assert first["hints"]["base_frameworks"] == []
+    assert first["evidence"]["wandb"]["config"] == {}
     assert second["hints"]["base_frameworks"] == ["deepspeed"]
     assert second["evidence"]["wandb"]["config"]["key19"] == 19
 
@@ -146,10 +149,10 @@ def test_a_detection_that_fails_costs_no_metric(faulty: FaultyLens, faulty_train
     training = faulty_trainer.run(
         """
         import wandb
-        from primus_lens_wandb_exporter import run_tracker
+        from primus_lens_wandb_exporter import run_detection
         def fail(run):
             raise RuntimeError("no facts today")
-        run_tracker.collect_facts = run_tracker.current_fingerprint = fail
+        run_detection.collect_facts = run_detection.current_fingerprint = fail
         run = wandb.init(project="p")
         del run.__dict__["_primus_lens_tracker"]  # as a run that was started unseen
         run.log({"a": 1})

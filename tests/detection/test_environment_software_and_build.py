@@ -26,6 +26,23 @@ def test_only_allowed_variables_leave_the_job(modules: Modules, set_variables: S
     assert evidence(modules)["environment"] == {"RANK": "3", "POD_NAME": "pod-0", "PRIMUS_CONFIG": "/c.yaml"}
 
 
+PLATFORM = """
+MODEL_NAME MODEL_ID PRIMUS_MODEL HF_MODEL_NAME PRETRAINED_MODEL TRAINING_MODE MODE TRAIN_MODE PRECISION DTYPE
+COMPUTE_DTYPE TORCH_DTYPE WORKLOAD_ID WORKLOAD_KIND WORKSPACE DISPLAY_NAME DISPATCH_COUNT GPUS_PER_NODE
+TRAINING_FRAMEWORK GPU_ARCH AMD_GPU_ARCH NVIDIA_GPU_ARCH SLURM_RESTART_COUNT
+"""
+
+
+@pytest.mark.parametrize("name", PLATFORM.split())
+def test_what_the_platform_sets_and_reads_is_in_the_environment(
+    name: str, modules: Modules, set_variables: SetVariables
+) -> None:
+    set_variables(**{name: "a-value"}, USER_APIKEY="not-for-anybody", USER_APIKEY_ID="1")
+    body = payload(modules)
+    assert body["evidence"]["environment"] == {name: "a-value"}
+    assert "not-for-anybody" not in str(body)
+
+
 def test_every_variable_that_may_leave_the_job_is_in_the_docs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "detection.md").read_text(encoding="utf-8")
     named = set(re.findall("`([A-Z][A-Z0-9_]+)`", text))
@@ -177,3 +194,55 @@ def test_what_an_image_says_of_itself_counts_first(modules: Modules, set_variabl
     assert (build["image_tag"], build["git_commit"], build["build_date"]) == ("primus:v25.9", "image", "2026-01-02")
     assert build["dockerfile_url"] == "https://github.com/a/b/Dockerfile"
     assert build["ci_pipeline_id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("CI_BUILD_URL", "build_url"),
+        ("JENKINS_BUILD_URL", "build_url"),
+        ("GITHUB_RUN_URL", "build_url"),
+        ("DOCKER_FILE_URL", "dockerfile_url"),
+        ("DOCKER_TAG", "image_tag"),
+        ("BUILD_TIMESTAMP", "build_date"),
+        ("GIT_SHA", "git_commit"),
+        ("CI_COMMIT_BRANCH", "git_branch"),
+        ("GIT_REPOSITORY", "git_repo"),
+    ],
+)
+def test_other_spellings_tell_of_the_build_too(
+    name: str, field: str, modules: Modules, set_variables: SetVariables
+) -> None:
+    set_variables(**{name: "https://user:password@host/a"})
+    assert evidence(modules)["build"] == {**EMPTY, field: "https://[redacted]@host/a"}
+
+
+@pytest.mark.parametrize("name", ["FRAMEWORK", "TRAINING_FRAMEWORK", "PRIMUS_BACKEND"])
+def test_names_of_frameworks_in_variables_are_cut_to_what_lens_stores(
+    name: str, modules: Modules, set_variables: SetVariables
+) -> None:
+    set_variables(**{name: "f" * 101})
+    assert len(evidence(modules)["environment"][name]) <= 100
+
+
+@pytest.mark.parametrize("key", ["framework", "base_framework"])
+@pytest.mark.parametrize(
+    ("value", "is_kept"),
+    [
+        ("f" * 100, True),
+        ("f" * 101, False),
+        ({"name": "a", "version": 2}, True),
+        ({"name": "a" * 100}, False),
+        # Go prints an empty object as map[], which is longer.
+        ([{}] * 25, False),
+        (None, True),
+        (7, True),
+    ],
+)
+def test_names_of_frameworks_in_the_config_are_cut_to_what_lens_stores(
+    key: str, value: Any, is_kept: bool, modules: Modules
+) -> None:
+    found = payload(modules, {key: value, "other": value})["evidence"]["wandb"]["config"]
+    assert found["other"] == value
+    assert (found[key] == value) is is_kept
+    assert is_kept or (isinstance(found[key], str) and len(found[key]) <= 100)

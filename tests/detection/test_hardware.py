@@ -231,3 +231,8 @@ def test_nvidia_gpus_are_named_by_their_model(tmp_path: Path, modules: Modules, 
     add_nvidia(tmp_path, 1, name)
     modules["pynvml"] = FakeNvml(1, name=name)
     assert evidence(tmp_path, modules)["gpu_arch"] == arch
+
+
+@pytest.mark.parametrize("name", ["GPU_ARCH", "AMD_GPU_ARCH", "NVIDIA_GPU_ARCH"])
+def test_a_variable_names_the_gpus_where_the_machine_shows_none(tmp_path: Path, modules: Modules, name: str) -> None:
+    assert evidence(tmp_path, modules, **{name: "gfx942"})["gpu_arch"] == "gfx942"

@@ -94,6 +94,12 @@ def test_the_variable_framework_is_a_strong_sign(modules: Modules, set_variables
     assert found["primary_indicators"] == ["env.FRAMEWORK"]
 
 
+def test_the_variable_training_framework_is_one_too(modules: Modules, set_variables: SetVariables) -> None:
+    set_variables(TRAINING_FRAMEWORK="deepspeed")
+    found = hints(modules)
+    assert (found["base_frameworks"], found["primary_indicators"]) == (["deepspeed"], ["env.TRAINING_FRAMEWORK"])
+
+
 def test_a_trainer_section_in_the_config_names_nothing(modules: Modules) -> None:
     # verl's config has one.
     found = hints(modules, trainer={"project_name": "deepspeed"}, actor_rollout_ref={})

@@ -10,9 +10,10 @@ import pytest
 
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.records import MetricsRecord, Run
-from primus_lens_wandb_exporter.sinks import lens_api
+from primus_lens_wandb_exporter.sinks import sending
+from primus_lens_wandb_exporter.sinks.answers import Answer
 from primus_lens_wandb_exporter.sinks.lens_api import LensSink
-from primus_lens_wandb_exporter.sinks.lens_client import Answer, LensClient
+from primus_lens_wandb_exporter.sinks.lens_client import LensClient
 
 JOBS = 1000
 
@@ -41,7 +42,7 @@ class Client(LensClient):
 def simulate(monkeypatch: pytest.MonkeyPatch, down_until: float, until: float) -> list[float]:
     """Every job logs a step each second from the same moment on; returns when requests arrived."""
     clock = Clock()
-    monkeypatch.setattr(lens_api.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(sending.time, "monotonic", clock.monotonic)
     random.seed(1)
     clients = [Client(clock, down_until) for _ in range(JOBS)]
     sinks = [LensSink(client, 500, 1.0, 1e9) for client in clients]

@@ -9,7 +9,8 @@ import pytest
 
 from primus_lens_wandb_exporter import cli, settings
 from primus_lens_wandb_exporter.commands import delivery
-from primus_lens_wandb_exporter.commands.targets import Targets
+from primus_lens_wandb_exporter.commands.targets import LensTargets
+from primus_lens_wandb_exporter.sinks.lens_address import KNOWN_ADDRESSES
 
 from ..support import faults, hostile, mirrors
 from ..support.commands import sync
@@ -19,6 +20,7 @@ from ..support.mirrors import introduction, ledger_of, lines
 from ..support.training import Trainer
 
 TOKEN = "token-of-" + "this-test"
+TARGET_KNOWN = "target: the first of these where a Lens answers, as none is set: " + ", ".join(KNOWN_ADDRESSES)
 ONLY_THE_FILE = "an address that only the file names: it gets no token"
 
 
@@ -129,27 +131,31 @@ def test_a_malformed_address_in_a_file_counts_as_none(address: object, trainer: 
     ledger_of(mirror).write_bytes(lines(introduction(trainer.workload, base_url=address)))
     found = sync(trainer, "--dry-run", "out", PRIMUS_LENS_API_BASE_URL="")
     assert found.returncode == 0
-    assert f"target: {settings.DEFAULT_BASE_URL} (the default)" in found.stdout
+    assert TARGET_KNOWN in found.stdout
     assert "1 line(s) of the file's .delivery name no valid address" in found.stdout
 
 
-def test_an_address_equal_to_the_default_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guides_address_in_a_file_is_none_that_somebody_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRIMUS_LENS_API_BASE_URL", raising=False)
-    targets = Targets(None)
-    assert targets.choose(settings.DEFAULT_BASE_URL).is_users
-    assert targets.choose("").is_users
+    targets = LensTargets(None)
+    assert targets.choose(settings.DEFAULT_BASE_URL) == targets.choose("")
+    assert targets.choose("").address == ""
     assert not targets.choose(settings.DEFAULT_BASE_URL + "2").is_users
 
 
 def test_each_address_has_one_client_with_and_one_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRIMUS_LENS_API_BASE_URL", raising=False)
     monkeypatch.setenv("PRIMUS_LENS_API_TOKEN", TOKEN)
-    targets = Targets(None)
-    of_a_file, default = targets.choose("http://a/api/v1"), targets.choose("")
+    targets = LensTargets(None)
+    of_a_file, known, users = (
+        targets.choose("http://a/api/v1"),
+        targets.choose(""),
+        LensTargets("http://b/v1").choose(""),
+    )
     assert targets.client(of_a_file) is targets.client(targets.choose("http://a/api/v1"))
-    assert targets.client(of_a_file) is not targets.client(default)
-    sent = [targets.client(target)._headers.get("Authorization") for target in (of_a_file, default)]
-    assert sent == [None, "Bearer " + TOKEN]
+    assert targets.client(of_a_file) is not targets.client(known)
+    sent = [targets.client(target).headers.get("Authorization") for target in (of_a_file, known, users)]
+    assert sent == [None, None, "Bearer " + TOKEN]
 
 
 def test_a_password_in_an_address_of_a_file_is_not_shown(trainer: Trainer) -> None:
@@ -186,10 +192,11 @@ def test_a_malformed_variable_sends_the_token_nowhere_and_is_not_said_to_be_the_
 ) -> None:
     monkeypatch.setenv("PRIMUS_LENS_API_BASE_URL", "htps://lens.invalid/api")
     monkeypatch.setenv("PRIMUS_LENS_API_TOKEN", TOKEN)
-    targets = Targets(None)
+    targets = LensTargets(None)
     target = targets.choose("http://a/api/v1")
-    assert target == (settings.DEFAULT_BASE_URL, "the default", True)
-    assert "Authorization" not in targets.client(target)._headers
+    assert target == targets.choose("")
+    assert target.address == ""
+    assert "Authorization" not in targets.client(target).headers
 
 
 @pytest.mark.parametrize(

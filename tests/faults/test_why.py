@@ -121,7 +121,7 @@ def test_sync_gives_up_soon_where_waiting_cannot_help(trainer: Trainer) -> None:
     last_line(trainer, "http://127.0.0.1:9/api/v1")
     with hostile_server(hostile.answer(404, b"404 page not found\n")) as server:
         found = sync(trainer, "--base-url", server.base_url, "mirror")
-        assert len(server.bodies) == 2
+        assert sum(body != b"{}" for body in server.bodies) == 2
     assert found.returncode == 1
     assert "404 page not found" in found.stdout
 
@@ -129,8 +129,9 @@ def test_sync_gives_up_soon_where_waiting_cannot_help(trainer: Trainer) -> None:
 def test_what_waited_for_a_wrong_address_is_delivered_to_the_right_one(trainer: Trainer, lens: Lens) -> None:
     with hostile_server(hostile.answer(404, b"404 page not found\n")) as server:
         last_line(trainer, server.base_url)
-        taken = {json.loads(body)["metrics"][0]["name"] for body in server.bodies}
-        assert taken == {"a"}
+        sent = [json.loads(body) for body in server.bodies]
+        # Beside the metrics only the question whether Lens is at the sibling of the address.
+        assert {body["metrics"][0]["name"] for body in sent if body} == {"a"}
     assert lens.points(trainer.workload) == []
 
     found = sync(trainer, "--base-url", lens.base_url, "--workload-uid", trainer.workload, "mirror")

@@ -357,9 +357,8 @@ def test_server_that_is_not_well_is_told_with_its_status(
 def test_address_without_its_path_is_told(installed: PythonEnvironment, lens: Lens) -> None:
     result = installed.cli("check", "--strict", PRIMUS_LENS_API_BASE_URL=lens.url, **WELL)
     assert result.returncode == 1
-    assert f"! Lens at {lens.url}: HTTP 404" in result.stdout
-    assert "not an answer of Lens" in result.stdout
-    assert "correct PRIMUS_LENS_API_BASE_URL, path included" in next_step_after(result, "HTTP 404")
+    assert f"! Lens is not at {lens.url} (HTTP 404" in result.stdout
+    assert "export PRIMUS_LENS_API_BASE_URL=" + lens.url in next_step_after(result, "HTTP 404")
 
 
 def test_token_that_lens_does_not_take_is_told(installed: PythonEnvironment, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 from .wandb_file import History, read_history, read_summary
 
 # What a developer's shell may hold and a test must not depend on.
-FOREIGN_PREFIXES = ("PRIMUS_", "WANDB_", "WORKLOAD_", "POD_", "KUBERNETES_", "SLURM_", "OMPI_", "PYTHON")
+FOREIGN_PREFIXES = ("PRIMUS_", "WANDB_", "WORKLOAD_", "POD_", "KUBERNETES_", "SLURM_", "OMPI_", "OTEL_", "PYTHON")
 FOREIGN_NAMES = {"RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "PET_NODE_RANK"}
 
 
@@ -92,6 +92,8 @@ class Trainer:
         self.directory = directory
         self.base_url = base_url
         self.workload = workload
+        # What the environment of each training has beside the usual.
+        self.variables: dict[str, str] = {}
 
     def environment(self, **variables: str) -> dict[str, str]:
         defaults = {
@@ -102,7 +104,7 @@ class Trainer:
             "PRIMUS_LENS_API_BASE_URL": self.base_url,
             "PRIMUS_LENS_WANDB_OUTPUT_PATH": str(self.directory / "mirror"),
         }
-        return clean_environment(**{**defaults, **variables})
+        return clean_environment(**{**defaults, **self.variables, **variables})
 
     def start(
         self, script: str, *, name: str = "train.py", python_args: tuple[str, ...] = (), **variables: str

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,42 @@ def test_half_a_line_in_the_ledger_spoils_no_other(tmp_path: Path, monkeypatch: 
     assert json.loads(acknowledged)["acknowledged"] == [[7, 8]]
     assert len(torn) == 21
     assert len(torn_too) == 20
+
+
+def test_versions_that_know_lens_alone_take_no_other_destination_for_it(tmp_path: Path) -> None:
+    """They look for `acknowledged`, and for `identity`, and pass over what has neither."""
+    path = str(tmp_path / "wandb_metrics.jsonl")
+    ledger = DeliveryLedger("", OwnedFiles(str(tmp_path)))
+    ledger.acknowledge(path, RUN, [1, 2])
+    ledger.acknowledge(path, RUN, [2, 4, 3], "otlp")
+    ledger.acknowledge(path, RUN, [], "otlp")
+    of_lens, of_otlp = map(json.loads, Path(path + ".delivery").read_text().splitlines())
+    assert of_lens == {"writer": "writer", "run_id": "r1", "acknowledged": [[1, 2]]}
+    assert of_otlp == {"writer": "writer", "run_id": "r1", "destination": "otlp", "delivered": [[2, 4]]}
+
+
+def test_destinations_acknowledge_at_once_while_somebody_removes_the_ledger(tmp_path: Path) -> None:
+    """Whoever writes then opens the new file; nobody writes to a descriptor that another thread has closed."""
+    path = str(tmp_path / "wandb_metrics.jsonl")
+    ledger_path = Path(path + ".delivery")
+    ledger = DeliveryLedger("", OwnedFiles(str(tmp_path)))
+    failures: list[BaseException] = []
+
+    def acknowledge(destination: str) -> None:
+        try:
+            for number in range(500):
+                ledger.note(path, RUN, [number], destination)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=acknowledge, args=(name,)) for name in ("lens", "otlp", "another")]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        ledger_path.unlink(missing_ok=True)
+    assert failures == []
+    ledger.note(path, RUN, [9])
+    assert json.loads(ledger_path.read_text().splitlines()[-1])["acknowledged"] == [[9, 9]]
 
 
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:

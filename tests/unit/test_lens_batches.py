@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.records import MetricsRecord, Run
-from primus_lens_wandb_exporter.sinks.lens_batches import Request, StepBatcher
+from primus_lens_wandb_exporter.sinks.lens_batches import StepBatcher
+from primus_lens_wandb_exporter.sinks.request import Request
 
 RUN = Run("r1", Identity("w", "u", "p", "ns"), Place(), "writer")
 OTHER_RUN = RUN._replace(run_id="r2")

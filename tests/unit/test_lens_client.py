@@ -7,8 +7,14 @@ import time
 
 import pytest
 
-from primus_lens_wandb_exporter.sinks.lens_api import LONGEST_BACKOFF_S, SHORTEST_BACKOFF_S, backoff_s
-from primus_lens_wandb_exporter.sinks.lens_client import LONGEST_RETRY_AFTER_S, Answer, judge
+from primus_lens_wandb_exporter.sinks.answers import (
+    LONGEST_BACKOFF_S,
+    LONGEST_RETRY_AFTER_S,
+    SHORTEST_BACKOFF_S,
+    Answer,
+    backoff_s,
+)
+from primus_lens_wandb_exporter.sinks.lens_client import judge
 
 from ..support.hostile import envelope
 

@@ -9,9 +9,10 @@ import pytest
 
 from primus_lens_wandb_exporter.identity import Identity, Place
 from primus_lens_wandb_exporter.records import MetricsRecord, Run
-from primus_lens_wandb_exporter.sinks import lens_api
+from primus_lens_wandb_exporter.sinks import sending
+from primus_lens_wandb_exporter.sinks.answers import Answer
 from primus_lens_wandb_exporter.sinks.lens_api import LensSink
-from primus_lens_wandb_exporter.sinks.lens_client import Answer, LensClient
+from primus_lens_wandb_exporter.sinks.lens_client import LensClient
 
 RUN = Run("r", Identity("w"), Place(), "writer")
 OK = Answer(delivered=True)
@@ -37,7 +38,7 @@ class ScriptedClient(LensClient):
 
 @pytest.fixture(autouse=True)
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lens_api, "backoff_s", lambda *_: 0.0)
+    monkeypatch.setattr(sending, "backoff_s", lambda *_: 0.0)
 
 
 def sink_with_requests(client: LensClient, count: int) -> LensSink:

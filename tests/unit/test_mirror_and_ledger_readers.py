@@ -48,7 +48,7 @@ VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
 )
 NAMES = ("timestamp", "step", "data", "run_id", "writer", "sequence", "acknowledged", "identity", "base_url")
-FIELDS = dict.fromkeys((*NAMES, "host", "pid"), VALUES)
+FIELDS = dict.fromkeys((*NAMES, "host", "pid", "destination", "delivered"), VALUES)
 
 
 def spoilt(line: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -161,13 +161,34 @@ def test_a_ledger_of_anything_knows_what_its_well_formed_lines_acknowledge(
     assert ledger.unreadable_lines <= len([part for part in parts if part is not None and part.strip()])
 
 
+def test_what_one_destination_has_taken_says_nothing_of_another() -> None:
+    def taken(destination: Any, ranges: Any) -> dict[str, Any]:
+        return {"writer": WRITER, "run_id": "r", "destination": destination, "delivered": ranges}
+
+    ledger = Ledger(
+        io.BytesIO(
+            lines(
+                {"writer": WRITER, "run_id": "r", "acknowledged": [[0, 1]]},
+                taken("otlp", [[1, 2]]),
+                *(taken(nonsense, [[0, 9]]) for nonsense in ("", None, 1, ["otlp"])),
+                taken("otlp", [[9, 0]]),
+                taken("otlp", None),
+            )
+        )
+    )
+    assert [number for number in range(10) if ledger.has(KEY, number)] == [0, 1]
+    assert [number for number in range(10) if ledger.has(KEY, number, "otlp")] == [1, 2]
+    assert [ledger.has_acknowledged(KEY, destination) for destination in ("lens", "otlp", "x")] == [True, True, False]
+    assert ledger.unreadable_lines == 6
+
+
 @given(st.lists(st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)).map(sorted), max_size=20))
 def test_enormous_ranges_cost_nothing(ranges: list[list[int]]) -> None:
     ledger = Ledger(io.BytesIO(lines({"writer": WRITER, "run_id": "r", "acknowledged": ranges})))
     for first, last in ranges:
         assert ledger.has(KEY, first)
         assert ledger.has(KEY, last)
-    assert ledger._ranges[KEY] == merge_ranges([list(pair) for pair in ranges])
+    assert ledger._ranges["lens", KEY] == merge_ranges([list(pair) for pair in ranges])
 
 
 @given(st.binary(max_size=300), st.integers(1, 20))

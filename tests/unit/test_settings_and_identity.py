@@ -8,8 +8,9 @@ import logging
 import pytest
 
 from primus_lens_wandb_exporter import diagnostics
-from primus_lens_wandb_exporter.identity import Identity, Place, read_identity, read_place
+from primus_lens_wandb_exporter.identity import Identity, Place, read_identity, read_place, why_no_pod_name
 from primus_lens_wandb_exporter.settings import Settings, hook_is_enabled, parse_base_url, read_settings
+from primus_lens_wandb_exporter.sinks.otlp_settings import OtlpSettings
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,8 @@ def test_everything_can_be_set() -> None:
             "PRIMUS_LENS_WANDB_BUFFER_MB": "1.5",
             "PRIMUS_LENS_WANDB_SYSTEM_INTERVAL": "9",
             "PRIMUS_LENS_WANDB_FLUSH_ON_SIGTERM": "true",
+            "PRIMUS_LENS_WANDB_OTLP_ENDPOINT": "http://collector:4318",
+            "PRIMUS_LENS_WANDB_ANNOUNCE": "true",
         }
     )
     assert settings == (
@@ -63,6 +66,8 @@ def test_everything_can_be_set() -> None:
         0.0,
         1.5,
         9.0,
+        True,
+        OtlpSettings("http://collector:4318/v1/metrics"),
         True,
     )
 
@@ -106,6 +111,9 @@ def test_a_malformed_value_is_one_line_and_the_default(name: str, text: str, cap
         ),
         ({"NODE_RANK": "x", "SLURM_NODEID": "4"}, Place(4, 0, 0, 1)),
         ({"LOCAL_RANK": "-1", "WORLD_SIZE": "²"}, Place(0, 0, 0, 1)),
+        ({"DISPATCH_COUNT": "3", "TORCHELASTIC_RESTART_COUNT": "1"}, Place(attempt=3)),
+        ({"TORCHELASTIC_RESTART_COUNT": "1", "SLURM_RESTART_COUNT": "2"}, Place(attempt=1)),
+        ({"DISPATCH_COUNT": "", "SLURM_RESTART_COUNT": "2"}, Place(attempt=2)),
     ],
 )
 def test_the_place_of_the_process_by_its_launcher(environ: dict[str, str], place: Place) -> None:
@@ -138,9 +146,48 @@ def test_an_address_that_two_readers_take_for_two_hosts_is_none(address: str) ->
         parse_base_url(address)
 
 
-def test_the_token_for_a_malformed_address_does_not_go_to_the_default() -> None:
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("http://gw/api/v1?cluster=a", "http://gw/api/v1?cluster=a"),
+        ("http://gw/api/v1//?path=/x/", "http://gw/api/v1?path=/x/"),
+        ("http://gw/lens/v1/", "http://gw/lens/v1"),
+    ],
+)
+def test_an_address_keeps_its_query_and_loses_the_slash_at_the_end_of_its_path(text: str, address: str) -> None:
+    assert parse_base_url(text) == address
+
+
+def test_the_token_for_a_malformed_address_goes_nowhere() -> None:
     token = {"PRIMUS_LENS_API_TOKEN": "t0ken"}
     assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": "htps://lens.example"}).api_token == ""
     assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": " https://lens.example// "}).api_token == "t0ken"
     assert read_settings({**token, "PRIMUS_LENS_API_BASE_URL": " "}).api_token == "t0ken"
     assert read_settings(token).api_token == "t0ken"
+
+
+@pytest.mark.parametrize(
+    ("hostname", "variables", "reason"),
+    [
+        ("train-0-x7k2p", {"NODE_NAME": "node-7", "POD_IP": "10.0.0.7", "HOST_IP": "10.0.0.1"}, ""),
+        ("train-x7k2p", {"JOB_COMPLETION_INDEX": "0"}, ""),
+        ("node-7", {"NODE_NAME": "node-7"}, "NODE_NAME"),
+        ("node-7", {"MY_NODE_NAME": " node-7 "}, "MY_NODE_NAME"),
+        ("node-7", {"POD_IP": "10.0.0.1", "HOST_IP": "10.0.0.1"}, "host's network"),
+        ("node-7", {"POD_IP": "", "HOST_IP": ""}, ""),
+        ("train-3", {"JOB_COMPLETION_INDEX": "3"}, "indexed Job"),
+    ],
+)
+def test_a_hostname_that_is_known_to_be_another_is_no_name_of_a_pod(
+    hostname: str, variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = why_no_pod_name(hostname, variables)
+    assert (reason in found) if reason else not found
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+    in_pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", **variables}
+    assert read_identity(in_pod).pod_name == ("" if reason else hostname)
+    assert read_identity({**in_pod, "POD_NAME": "named"}).pod_name == "named"
+
+
+def test_the_name_that_a_platform_gives_a_workload_is_no_uid() -> None:
+    assert not read_identity({"WORKLOAD_ID": "train-llama"}).is_known

@@ -1,20 +1,21 @@
-"""Delivers what one file holds and Lens lacks, and says what came of it."""
+"""Delivers what one file holds and a destination lacks, and says what came of it."""
 
 import shlex
 import sys
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Set
 
 from .. import settings
 from ..records import SUMMARY, MetricsRecord, Run
+from ..sinks.answers import Answer, backoff_s
 from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_api import backoff_s
-from ..sinks.lens_batches import Request, StepBatcher
-from ..sinks.lens_client import Answer, LensClient
+from ..sinks.lens_address import KNOWN_ADDRESSES
+from ..sinks.request import Request
+from ..sinks.sending import Client
+from .destination import Target, Targets
 from .progress import Progress
 from .report import Report, redact_addresses
-from .source import Source
-from .targets import Target, Targets
+from .source import DETECTION_SEQUENCE, Source
 
 # How long a server may refuse or be away before the command gives up.
 PATIENCE_S = 60.0
@@ -65,7 +66,7 @@ class _Count:
 
 
 class Delivery:
-    """Sends what one file holds and Lens lacks."""
+    """Sends what one file holds and the destination of the session lacks."""
 
     def __init__(self, session: Session, source: Source, ledger: DeliveryLedger) -> None:
         self._session = session
@@ -73,7 +74,8 @@ class Delivery:
         self._source = source
         self._ledger = ledger
         self._targets = session.targets
-        self._batcher = StepBatcher(settings.DEFAULT_BATCH_SIZE, settings.DEFAULT_FLUSH_INTERVAL_S)
+        self._destination = session.targets.destination
+        self._batcher = self._targets.make_batcher()
         # Looking at the batches costs time for each run: worth it when another request may be full.
         self._look_at = settings.DEFAULT_BATCH_SIZE
         self._target_of_run: Dict[Run, Target] = {}
@@ -81,6 +83,7 @@ class Delivery:
         self._counts: Dict[str, _Count] = {}
         self._delivered_of_run: Dict[str, int] = {}
         self._delivered = 0
+        self._delivered_to: Set[str] = set()
         self._refused = 0
         self._without_identity = 0
         self._not_noted = 0
@@ -96,7 +99,9 @@ class Delivery:
         self._source.announce(self._report, self._session.workload_uid)
         self._announce_where_nothing_was_missing()
         total = sum(count.metrics for count in self._counts.values())
-        self._report.good("%d metrics are missing in Lens; nothing was sent (--dry-run)" % total)
+        self._report.good(
+            "%d metrics are missing in %s; nothing was sent (--dry-run)" % (total, self._destination.title)
+        )
         self._say_counts()
         self._say_what_was_passed_over()
 
@@ -126,7 +131,7 @@ class Delivery:
 
     def _add(self, record: MetricsRecord) -> Run:
         run = self._with_workload(record.run)
-        if not run.identity.is_known:
+        if self._destination.needs_workload and not run.identity.is_known:
             self._without_identity += len(record.metrics)
             return run
         self._target_of(run)
@@ -144,10 +149,19 @@ class Delivery:
         if self.gave_up:
             return
         run = self._source.untold_run()
-        if run is not None:
-            request = self._source.detection(self._with_workload(run))
-            self._target_of(request.run)
-            self._send([request])
+        if run is None:
+            return
+        run = self._with_workload(run)
+        longest = self._destination.longest_workload_uid
+        if len(run.identity.workload_uid) > longest:
+            self._report.note(
+                "what framework the run uses is not told: the workload's uid has %d characters, and %s stores at "
+                "most %d with a framework" % (len(run.identity.workload_uid), self._destination.title, longest)
+            )
+            return
+        path, body = self._targets.encode_detection(run, self._source.detection(run))
+        self._target_of(run)
+        self._send([Request(path, body, 0, run, [DETECTION_SEQUENCE])])
 
     def _target_of(self, run: Run) -> Target:
         """Where the metrics of a run go; an address is announced before anything goes there."""
@@ -162,7 +176,10 @@ class Delivery:
             return
         self._announced.append(target)
         address = redact_addresses(target.address)
-        if target.is_users:
+        if not address:
+            known = ", ".join(KNOWN_ADDRESSES)
+            self._report.good("target: the first of these where a Lens answers, as none is set: " + known)
+        elif target.is_users:
             self._report.good("target: %s (%s)" % (address, target.named_by))
         else:
             self._report.warning(
@@ -193,7 +210,7 @@ class Delivery:
             answer = _post_patiently(self._targets.client(target), request, patience_s, self._session.request_limit_s)
             if answer.delivered:
                 self._targets.given_up.discard(target)
-                self._note_delivery(request)
+                self._note_delivery(request, answer)
             elif answer.failed_on_request and len(self._set_aside) < _MOST_SET_ASIDE:
                 # It may be this request alone on which the server fails: those behind it come first.
                 self._set_aside.append(request)
@@ -211,28 +228,37 @@ class Delivery:
             client = self._targets.client(self._target_of(request.run))
             answer = client.post(request.path, request.body, self._session.request_limit_s)
             if answer.delivered:
-                self._note_delivery(request)
+                self._note_delivery(request, answer)
             else:
                 self._note_refusal(request, answer)
 
-    def _note_delivery(self, request: Request) -> None:
-        request.is_delivered = True
-        if all(part.is_delivered for part in request.earlier_parts):
+    def _note_delivery(self, request: Request, answer: Answer) -> None:
+        rejected = min(answer.rejected, request.metric_count)
+        # What is stored half can be delivered again.
+        request.is_delivered = not rejected
+        if rejected:
+            self._note_refusal(request, answer, rejected)
+        elif all(part.is_delivered for part in request.earlier_parts):
             try:
                 self._source.note(self._ledger, request)
             except OSError as error:
                 self._not_noted += request.metric_count
                 self._why_not_noted = str(error)
-        run_id = request.run.run_id
-        self._delivered_of_run[run_id] = self._delivered_of_run.get(run_id, 0) + request.metric_count
-        self._delivered += request.metric_count
+        run_id, count = request.run.run_id, request.metric_count - rejected
+        self._delivered_of_run[run_id] = self._delivered_of_run.get(run_id, 0) + count
+        self._delivered += count
+        self._delivered_to.add(self._server(request.run))
 
-    def _note_refusal(self, request: Request, answer: Answer) -> None:
-        self._refused += request.metric_count
-        what = "%d metrics" % request.metric_count if request.metric_count else "what is known"
-        address = redact_addresses(self._target_of(request.run).address)
+    def _server(self, run: Run) -> str:
+        return "%s at %s" % (self._destination.title, self._targets.client(self._target_of(run)).address)
+
+    def _note_refusal(self, request: Request, answer: Answer, metric_count: Optional[int] = None) -> None:
+        count = request.metric_count if metric_count is None else metric_count
+        self._refused += count
+        what = "%d metrics" % count if count else "what is known"
+        address = self._targets.client(self._target_of(request.run)).address
         self._report.refused(
-            address,
+            self._server(request.run),
             "%s of run %s: %s" % (what, request.run.run_id, answer.reason),
             "look at %s, then run this again" % address,
             is_away=answer.retry,
@@ -245,9 +271,14 @@ class Delivery:
                 "name the workload with --workload-uid",
             )
         if self._batcher.rejected:
-            self._report.warning("%d metrics cannot be stored by Lens and stay in the file" % self._batcher.rejected)
+            self._report.warning(
+                "%d metrics cannot be stored by %s and stay in the file"
+                % (self._batcher.rejected, self._destination.title)
+            )
+        if self._delivered_to:
+            self._report.answered(self._delivered_to)
         if self._delivered:
-            self._report.event("%d metrics delivered" % self._delivered)
+            self._report.event("%d metrics delivered to %s" % (self._delivered, self._destination.title))
             self._say_counts()
         if self._not_noted:
             self._report.warning(
@@ -277,9 +308,7 @@ class Delivery:
             )
 
 
-def _post_patiently(
-    client: LensClient, request: Request, patience_s: float, request_limit_s: Optional[float]
-) -> Answer:
+def _post_patiently(client: Client, request: Request, patience_s: float, request_limit_s: Optional[float]) -> Answer:
     """Posts until the server takes or refuses the request, fails on it again and again, or is away for so long."""
     give_up = time.monotonic() + patience_s
     failures = hopeless = attempts = 0

@@ -6,6 +6,8 @@ from typing import List, NamedTuple
 
 from .. import diagnostics, identity, settings
 
+SWITCH = "PRIMUS_LENS_WANDB_HOOK"
+
 
 class CapturedWarnings(logging.Handler):
     """Collects what the exporter warns of, instead of letting it be printed."""

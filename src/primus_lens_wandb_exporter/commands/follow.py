@@ -6,19 +6,19 @@ A round looks at names, sizes and times of files. Only what has changed, and who
 import os
 import signal
 import time
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..owned_files import OwnedFiles
 from .delivery import Session
+from .destination import Targets
 from .finding import find_sources
 from .follow_log import FollowLog
 from .groups import Group, make_groups
-from .syncing import Syncing
-from .targets import Targets
+from .syncing import Outcome, Syncing
 from .watched import Watch
 
 INTERVAL_S = 15.0
-# While Lens is away the rounds become rarer.
+# While a server is away the rounds become rarer.
 LONGEST_INTERVAL_S = 60.0
 # It ends between two requests, and has to before Kubernetes kills what does not end within 30 s.
 REQUEST_LIMIT_S = 20.0
@@ -29,15 +29,18 @@ _ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def follow(
-    root: str, mirror_path: Optional[str], targets: Targets, workload_uid: Optional[str], trusts_owners: bool
+    root: str, mirror_path: Optional[str], targets: Sequence[Targets], workload_uid: Optional[str], trusts_owners: bool
 ) -> int:
     """Goes on until SIGTERM or SIGINT, and returns the exit status."""
     # Blocked signals wait until they are asked for: nothing is cut off half-way, and no handler runs in the middle.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     log = FollowLog()
     log.line("following %s" % root)
-    session = Session(log, targets, workload_uid, patience_s=0.0, request_limit_s=REQUEST_LIMIT_S, is_ending=_is_ending)
-    follower = Follower(root, mirror_path, session, log, trusts_owners)
+    sessions = [
+        Session(log, one, workload_uid, patience_s=0.0, request_limit_s=REQUEST_LIMIT_S, is_ending=_is_ending)
+        for one in targets
+    ]
+    follower = Follower(root, mirror_path, sessions, log, trusts_owners)
     while not _is_ending():
         try:
             wait_s = follower.round()
@@ -66,13 +69,18 @@ class Follower:
     """What is remembered from round to round."""
 
     def __init__(
-        self, root: str, mirror_path: Optional[str], session: Session, log: FollowLog, trusts_owners: bool
+        self,
+        root: str,
+        mirror_path: Optional[str],
+        sessions: Sequence[Session],
+        log: FollowLog,
+        trusts_owners: bool,
     ) -> None:
         self._roots = [root]
         if mirror_path and not _is_below(mirror_path, root):
             self._roots.append(mirror_path)
-        self._session = session
-        self._syncing = Syncing(session)
+        self._targets = [session.targets for session in sessions]
+        self._syncings = [Syncing(session) for session in sessions]
         self._log = log
         self._trusts_owners = trusts_owners
         self._watch = Watch(trusts_owners)
@@ -81,7 +89,8 @@ class Follower:
 
     def round(self) -> float:
         """Delivers what there is; returns in how many seconds to look again."""
-        self._session.targets.given_up.clear()
+        for targets in self._targets:
+            targets.given_up.clear()
         self._log.begin_round()
         due = {path for path in self._look() if not self._is_put_off(path)}
         if due:
@@ -118,7 +127,11 @@ class Follower:
         return retry is not None and time.monotonic() < retry.at
 
     def _sync(self, group: Group, due: Set[str]) -> None:
-        for path, outcome in self._syncing.sync(group, due.__contains__).items():
+        outcomes: Dict[str, Outcome] = {}
+        for syncing in self._syncings:
+            for path, outcome in syncing.sync(group, due.__contains__).items():
+                outcomes[path] = outcome.beside(outcomes[path]) if path in outcomes else outcome
+        for path, outcome in outcomes.items():
             if outcome.is_whole and outcome.is_final:
                 self._retries.pop(path, None)
                 self._watch.settle(path)

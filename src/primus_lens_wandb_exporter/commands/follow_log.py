@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Container, Set, Tuple
+from typing import Collection, Container, Set, Tuple
 
 from ..diagnostics import printable
 from .report import Report
@@ -15,10 +15,9 @@ class FollowLog(Report):
         super().__init__()
         self._path = ""
         self._said: Set[Tuple[str, str]] = set()
-        # Addresses that do not answer, and those of this round.
+        # Servers that do not answer, and those of this round.
         self._away: Set[str] = set()
         self._away_now: Set[str] = set()
-        self._events = 0
 
     def line(self, text: str) -> None:
         print("%s %s" % (time.strftime("%Y-%m-%dT%H:%M:%S%z"), printable(text)))
@@ -26,14 +25,15 @@ class FollowLog(Report):
 
     def begin_round(self) -> None:
         self._away_now.clear()
-        self._events = 0
 
     def end_round(self) -> bool:
-        """Whether a Lens was away."""
-        if self._away and self._events and not self._away_now:
-            self._away.clear()
-            self.line("Lens answers again")
+        """Whether a server was away."""
         return bool(self._away_now)
+
+    def answered(self, servers: Collection[str]) -> None:
+        for server in sorted(self._away.intersection(servers)):
+            self._away.remove(server)
+            self.line("%s answers again" % server)
 
     def forget_all_but(self, paths: Container[str]) -> None:
         self._said = {said for said in self._said if said[0] in paths}
@@ -48,7 +48,6 @@ class FollowLog(Report):
         """As `good`."""
 
     def event(self, fact: str) -> None:
-        self._events += 1
         self.line("%s: %s" % (self._path, fact))
 
     def warning(self, fact: str, *next_steps: str) -> None:
@@ -64,15 +63,15 @@ class FollowLog(Report):
     def left_to_the_job(self, fact: str) -> None:
         """It is looked at again."""
 
-    def refused(self, address: str, fact: str, next_step: str, is_away: bool) -> None:
+    def refused(self, server: str, fact: str, next_step: str, is_away: bool) -> None:
         if not is_away:
             self.bad(fact)
             return
         self.failures += 1
-        self._away_now.add(address)
-        if address not in self._away:
-            self._away.add(address)
-            self.line("Lens at %s does not take anything, and is asked again and again: %s" % (address, fact))
+        self._away_now.add(server)
+        if server not in self._away:
+            self._away.add(server)
+            self.line("%s does not take anything, and is asked again and again: %s" % (server, fact))
 
     def _say_once(self, fact: str) -> None:
         if (self._path, fact) not in self._said:

@@ -8,7 +8,6 @@ import itertools
 import os
 from typing import Dict, Iterable, List, Optional, Tuple
 
-from ..identity import Identity
 from ..records import MetricsRecord, Number
 from .ledger import Introduction, Ledger
 from .steps_by_name import StepsByName
@@ -54,14 +53,14 @@ class KnownRuns:
         keys = (key, (key[0], ""))
         return [self._mirrored[one] for one in keys if one in self._mirrored]
 
-    def identity_of(self, key: FileKey) -> Optional[Identity]:
-        """Who the run of this file was, by the mirrors of the file, else by those of other files of the run."""
+    def introduction_of(self, key: FileKey) -> Optional[Introduction]:
+        """Who the run of this file was, by the mirrors of the file, else by those of other files of the run.
+
+        One that tells the workload comes before one that does not.
+        """
         others = (found for (run_id, _), found in self._mirrored.items() if run_id == key[0])
-        for found in itertools.chain(self.mirrored_of_file(key), others):
-            for who in found.introductions:
-                if who.identity.is_known:
-                    return who.identity
-        return None
+        found = [who for one in itertools.chain(self.mirrored_of_file(key), others) for who in one.introductions]
+        return next((who for who in found if who.identity.is_known), found[0] if found else None)
 
     def delivered(self, key: FileKey) -> StepsByName:
         return self._delivered.setdefault(key, StepsByName())

@@ -1,6 +1,7 @@
-"""Reads a mirror: which of the logged metrics has Lens not acknowledged?"""
+"""Reads a mirror: which of the logged values has a destination not acknowledged?"""
 
 import os
+import re
 from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Optional
 
 from ..identity import Identity, Place
@@ -8,15 +9,18 @@ from ..owned_files import OwnedFiles
 from ..records import END_OF_TIME_S, SUMMARY, UNCOUNTED, MetricsRecord, Run, convert
 from ..sinks.delivery_ledger import DeliveryLedger, path_of_ledger
 from ..sinks.jsonl import MARKER
-from ..sinks.lens_batches import Request
+from ..sinks.request import Request
 from ..summary_names import SummaryNames
+from .destination import LENS_DESTINATION, Destination
 from .json_lines import is_count, is_id, read_objects
 from .known_runs import FileKey, KnownRuns, folder_of
-from .ledger import Ledger, WriterKey
+from .ledger import Introduction, Ledger, WriterKey
 from .report import Report
 from .source import last_values
 from .writer_lock import look_at_lock
 
+# Where the ledgers of older versions do not tell the place of a run.
+_PLACE_IN_PATH = re.compile(r"node_(\d{1,9})/rank_(\d{1,9})/[^/]*\Z")
 # What 64 bits can hold. Lens itself stores less, which is no reason to call a line torn.
 _LARGEST_STEP = 2**63 - 1
 
@@ -24,7 +28,7 @@ _LARGEST_STEP = 2**63 - 1
 def read_ledger(files: OwnedFiles, path: str) -> Ledger:
     """The ledger of a mirror or of wandb's own file.
 
-    Raises OSError for a ledger that is there and cannot be read: what Lens has is not known then."""
+    Raises OSError for a ledger that is there and cannot be read: what its destinations have is not known then."""
     try:
         descriptor = files.open(path_of_ledger(path), os.O_RDONLY)
     except FileNotFoundError:
@@ -34,10 +38,18 @@ def read_ledger(files: OwnedFiles, path: str) -> Ledger:
 
 
 class Mirror:
-    """One mirror file and what of it is missing in Lens."""
+    """One mirror file and what of it a destination lacks."""
 
-    def __init__(self, path: str, file: BinaryIO, files: OwnedFiles, known: Optional[KnownRuns] = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        file: BinaryIO,
+        files: OwnedFiles,
+        known: Optional[KnownRuns] = None,
+        destination: Destination = LENS_DESTINATION,
+    ) -> None:
         self.path = path
+        self._destination = destination
         self._file = file
         self._known = known or KnownRuns()
         self.ledger = read_ledger(files, path)
@@ -45,12 +57,13 @@ class Mirror:
         self.left_to_the_job = 0
         self.is_complete = True
         self._uncounted: Dict[str, int] = {}
+        self._runs: Dict[WriterKey, Run] = {}
         self._lock = look_at_lock(files, path)
 
     def missing(self) -> Iterator[MetricsRecord]:
-        """The calls of which Lens misses something, with just the metrics to send, in the order of the file.
+        """The calls of which the destination lacks something, with just the metrics to send, in the order of the file.
 
-        A name logged again in its step counts with its last value only: sending an older one would overwrite it.
+        Where a step has one value, a name logged again counts with its last one: an older one would overwrite it.
         """
         self.torn_lines = self.left_to_the_job = 0
         self._uncounted.clear()
@@ -69,10 +82,10 @@ class Mirror:
 
     def _missing_of_step(self, key: WriterKey, calls: List[MetricsRecord]) -> Iterator[MetricsRecord]:
         file_key = self._file_key(key) if self._known.wants(key[1]) else None
-        for record in last_values(calls):
+        for record in last_values(calls) if self._destination.has_one_value_a_step else calls:
             if file_key is not None:
                 self._known.note_call(file_key, record)
-            if self.ledger.has(key, record.sequence):
+            if self.ledger.has(key, record.sequence, self._destination.name):
                 continue
             if self.lives(key):
                 self.left_to_the_job += 1
@@ -111,14 +124,14 @@ class Mirror:
         return self._file.tell() / (os.fstat(self._file.fileno()).st_size or 1)
 
     def untold_run(self) -> Optional[Run]:
-        """Its process has told Lens."""
+        """Its process has told of it."""
         return None
 
-    def detection(self, run: Run) -> Request:
+    def detection(self, run: Run) -> Dict[str, Any]:
         raise NotImplementedError
 
     def note(self, ledger: DeliveryLedger, request: Request) -> None:
-        ledger.note(self.path, request.run, request.sequences)
+        ledger.note(self.path, request.run, request.sequences, self._destination.name)
 
     def address_of(self, run: Run) -> str:
         introduction = self.ledger.introductions.get((run.writer, run.run_id))
@@ -158,7 +171,7 @@ class Mirror:
                 yield record
 
     def _to_record(self, line: Dict[str, Any]) -> Optional[MetricsRecord]:
-        """The call that a line notes; None for what the exporter did not write, and Lens would not take."""
+        """The call that a line notes; None for what the exporter did not write, and nobody would take."""
         get: Callable[[str], Any] = line.get
         writer, run_id, sequence = get("writer"), get("run_id"), get("sequence")
         step, timestamp, data = get("step"), get("timestamp"), get("data")
@@ -168,11 +181,24 @@ class Mirror:
             return None
         if step is not None and not (type(step) is int and abs(step) <= _LARGEST_STEP):
             return None
-        introduction = self.ledger.introductions.get((writer, run_id))
-        identity = introduction.identity if introduction else Identity()
         # Names are flat in the mirror: an object in it describes what is no number.
         values = {name: value for name, value in data.items() if name != MARKER and not isinstance(value, dict)}
-        metrics, _ = convert(values)
-        run = Run(run_id=run_id, identity=identity, place=Place(), writer=writer)
+        metrics = self._destination.values_of(convert(values)[0], values)
+        run = self._run((writer, run_id))
         kind = SUMMARY if line.get("summary") is True else UNCOUNTED if line.get("counted_by") == "wandb" else ""
         return MetricsRecord(run, sequence, step, float(timestamp), metrics, values, kind)
+
+    def _run(self, key: WriterKey) -> Run:
+        """With all that the introduction tells, so that what is delivered now joins what was delivered live."""
+        run = self._runs.get(key)
+        if run is None:
+            who = self.ledger.introductions.get(key) or Introduction(Identity(), "")
+            place = who.place or place_of_path(self.path)
+            run = self._runs[key] = Run(key[1], who.identity, place, key[0], "", who.project, who.name)
+        return run
+
+
+def place_of_path(path: str) -> Place:
+    """The place that the folders of a mirror tell."""
+    found = _PLACE_IN_PATH.search(path)
+    return Place(node_rank=int(found.group(1)), local_rank=int(found.group(2))) if found else Place()

@@ -3,11 +3,13 @@
 import os
 import shlex
 import sys
-from typing import Iterable
+from typing import Collection, Iterable
 
 from .. import installation
 from ..diagnostics import printable
 from ..diagnostics import redact_addresses as redact_addresses
+
+GOOD, NOTE, WARNING, FAILURE = "good", "note", "warning", "failure"
 
 
 class Report:
@@ -19,27 +21,34 @@ class Report:
             "".join(marks).encode(sys.stdout.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
             marks = ("[ok]", "[-]", "[!]", "[X]", "->")
-        self._good, self._note, self._warning, self._bad, self._arrow = marks
+        self._marks = dict(zip((GOOD, NOTE, WARNING, FAILURE), marks))
+        self._arrow = marks[-1]
         self.warnings = 0
         self.failures = 0
 
     def title(self, text: str) -> None:
         print("\n" + printable(text))
 
+    def about(self, subject: str) -> None:
+        """What the facts from here on are about, in one word that programs can rely on."""
+
+    def tell(self, name: str, value: object) -> None:
+        """A value for programs; what a person should know of it is a fact."""
+
     def good(self, fact: str) -> None:
-        self._print(self._good, fact)
+        self._say(GOOD, fact)
 
     def note(self, fact: str, *next_steps: str) -> None:
         """What could be better but is no reason to stop, not even for ``--strict``."""
-        self._print(self._note, fact, next_steps)
+        self._say(NOTE, fact, next_steps)
 
     def warning(self, fact: str, *next_steps: str) -> None:
         self.warnings += 1
-        self._print(self._warning, fact, next_steps)
+        self._say(WARNING, fact, next_steps)
 
     def bad(self, fact: str, *next_steps: str) -> None:
         self.failures += 1
-        self._print(self._bad, fact, next_steps)
+        self._say(FAILURE, fact, next_steps)
 
     # How a delivery speaks. A command that goes on and on says less of it.
 
@@ -54,18 +63,21 @@ class Report:
     def left_to_the_job(self, fact: str) -> None:
         self.warning(fact, "run this again when the job has ended")
 
-    def refused(self, address: str, fact: str, next_step: str, is_away: bool) -> None:
+    def answered(self, servers: Collection[str]) -> None:
+        """Some servers, by title and address, have just taken something."""
+
+    def refused(self, server: str, fact: str, next_step: str, is_away: bool) -> None:
         """What a server did not take; if it ``is_away``, that has nothing to do with what was sent."""
         self.bad(fact, next_step)
 
-    def _print(self, mark: str, fact: str, next_steps: Iterable[str] = ()) -> None:
-        print("  %s %s" % (mark, printable(fact)))
+    def _say(self, state: str, fact: str, next_steps: Iterable[str] = ()) -> None:
+        print("  %s %s" % (self._marks[state], printable(fact)))
         for step in next_steps:
             print("      %s %s" % (self._arrow, printable(step)))
 
 
 def show(value: object) -> str:
-    if value is None:
+    if value in (None, ""):
         return "none"
     return str(value).lower() if isinstance(value, bool) else redact_addresses(str(value))
 

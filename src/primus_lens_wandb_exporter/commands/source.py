@@ -1,10 +1,10 @@
 """What `Delivery` needs of a file that it delivers from: a mirror, or wandb's own file of a run."""
 
-from typing import TYPE_CHECKING, Iterable, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional
 
 from ..records import MetricsRecord, Run
 from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_batches import Request
+from ..sinks.request import Request
 from .ledger import Ledger
 from .report import Report
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 else:
     # typing.Protocol came with Python 3.8; only the type checker needs it.
     Protocol = object
+
+
+# Under this number it is noted that a destination was told of a run: no row has it.
+DETECTION_SEQUENCE = 1 << 62
 
 
 class Source(Protocol):
@@ -27,19 +31,19 @@ class Source(Protocol):
         job has ended. What a mirror's living writers left to themselves is theirs."""
 
     def missing(self) -> Iterator[MetricsRecord]:
-        """What Lens lacks, with just the metrics to send. Each call reads the file anew, and counts anew."""
+        """What the destination lacks, with just the metrics to send. Each call reads the file anew, and counts anew."""
 
     def share_read(self) -> float:
         """How far `missing` has come, from 0.0 to 1.0."""
 
     def untold_run(self) -> Optional[Run]:
-        """The run of which Lens has not been told, when `missing` has come to its end; None where there is none."""
+        """The run of which the destination has not been told, when `missing` has come to its end; None for none."""
 
-    def detection(self, run: Run) -> Request:
-        """What is to be told of such a run."""
+    def detection(self, run: Run) -> Dict[str, Any]:
+        """What is to be told of such a run, as the body of ``POST /wandb/detection``."""
 
     def note(self, ledger: DeliveryLedger, request: Request) -> None:
-        """Notes that Lens has taken a request; raises OSError."""
+        """Notes that the destination has taken a request; raises OSError."""
 
     def address_of(self, run: Run) -> str:
         """The address that a file names for a run; empty where none does."""
@@ -57,7 +61,7 @@ class Source(Protocol):
 def last_values(calls: List[MetricsRecord]) -> List[MetricsRecord]:
     """The calls of one step in their order, each without the names that a later one of them has logged again.
 
-    Lens keeps the value that came last: an older one must not follow a newer one.
+    Who has one value for a step keeps the one that came last: an older one must not follow a newer one.
     """
     if len(calls) == 1:
         return calls

@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import installation
 from ..installation import MISSING, Probe
-from .check import report_interception
+from .check_interpreter import report_interception
 from .environment import read_environment
 from .report import Report, python_command
 

@@ -96,7 +96,7 @@ def _modules_of(package: str) -> List[str]:
 def _python_writes_bytecode_of(path: str) -> bool:
     folder = os.path.dirname(path)
     cache = os.path.join(folder, "__pycache__")
-    return not sys.dont_write_bytecode and os.access(cache if os.path.isdir(cache) else folder, os.W_OK | os.X_OK)
+    return not sys.flags.dont_write_bytecode and os.access(cache if os.path.isdir(cache) else folder, os.W_OK | os.X_OK)
 
 
 def _has_bytecode(path: str) -> bool:

@@ -34,12 +34,22 @@ class Outcome(NamedTuple):
     # Whether it is worth another try soon: a server did not answer, or another command is at work on the file.
     is_soon: bool = False
 
+    def beside(self, other: "Outcome") -> "Outcome":
+        """What came of the file for two destinations."""
+        return Outcome(
+            self.is_whole and other.is_whole,
+            self.is_final and other.is_final,
+            self.is_read and other.is_read,
+            self.is_soon or other.is_soon,
+        )
+
 
 class Syncing:
-    """Delivers groups of files that belong together."""
+    """Delivers groups of files that belong together to one destination."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._destination = session.targets.destination
         self._report = session.report
 
     def sync(self, group: Group, select: Callable[[str], bool] = lambda path: True) -> Dict[str, Outcome]:
@@ -74,22 +84,31 @@ class Syncing:
 
     def _sync_mirror(self, mirror: MirrorFile, known: KnownRuns) -> Outcome:
         return self._sync(
-            mirror.path, mirror.files, lambda file, files: Mirror(mirror.path, file, files, known), mirror.owner
+            mirror.path,
+            mirror.files,
+            lambda file, files: Mirror(mirror.path, file, files, known, self._destination),
+            mirror.owner,
         )
 
     def _sync_run_file(self, file: RunFile, of_run: List[RunFile], known: KnownRuns, newer: StepsByName) -> Outcome:
         def make(opened: BinaryIO, files: OwnedFiles) -> Source:
             return WandbRun(
-                file.path, opened, files, known, newer if len(of_run) > 1 else None, is_newest=file is of_run[0]
+                file.path,
+                opened,
+                files,
+                known,
+                newer if len(of_run) > 1 else None,
+                is_newest=file is of_run[0],
+                destination=self._destination,
             )
 
         return self._sync(file.path, file.files, make, file.owner)
 
     def _run_of(self, file: RunFile, known: KnownRuns) -> _Run:
         """In Lens, two runs with one id are one only in the same workload."""
-        identity = known.identity_of((file.run_id, writer_of(file.path)))
+        who = known.introduction_of((file.run_id, writer_of(file.path)))
         # Pods change when a job starts again: they do not tell two workloads apart.
-        return file.run_id, self._session.workload_uid or (identity.workload_uid if identity else "")
+        return file.run_id, self._session.workload_uid or (who.identity.workload_uid if who else "")
 
     def _sync(self, path: str, files: OwnedFiles, make_source: _MakeSource, owner: int) -> Outcome:
         report = self._report
@@ -129,8 +148,8 @@ class Syncing:
             file,
             owned,
         ):
-            source = WandbRun(run_file.path, file, owned, known)
-            if source.ledger.has_acknowledged((writer_of(run_file.path), run_file.run_id)):
+            source = WandbRun(run_file.path, file, owned, known, destination=self._destination)
+            if source.ledger.has_acknowledged((writer_of(run_file.path), run_file.run_id), self._destination.name):
                 source.note_delivered()
 
     @contextlib.contextmanager

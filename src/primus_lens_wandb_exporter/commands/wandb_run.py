@@ -1,27 +1,27 @@
-"""Wandb's own file of a run as a source: what of it Lens has neither from here nor from a mirror.
+"""Wandb's own file of a run as a source: what of it a destination has neither from here nor from a mirror.
 
 What was sent is noted in ``<file>.wandb.delivery`` as it is for a mirror, with the file's folder as the writer.
 """
 
-import json
 import os
 import time
-from typing import BinaryIO, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, BinaryIO, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ..detection.recorded import RecordedRun, build_recorded_detection
 from ..identity import Identity, Place, read_identity
 from ..owned_files import OwnedFiles
 from ..records import END_OF_TIME_S, SUMMARY, MetricsRecord, Number, Run
-from ..sinks.delivery_ledger import DeliveryLedger
-from ..sinks.lens_api import DETECTION_PATH
-from ..sinks.lens_batches import Request
+from ..sinks.delivery_ledger import LENS, DeliveryLedger
+from ..sinks.request import Request
 from ..sources.run_rows import SUMMARY_SEQUENCE, RunRows
 from ..summary_names import PREFIX
+from .destination import LENS_DESTINATION, Destination
 from .json_lines import is_id
 from .known_runs import KnownRuns, MirroredRun, folder_of
+from .ledger import Introduction
 from .mirror import read_ledger
 from .report import Report
-from .source import last_values
+from .source import DETECTION_SEQUENCE, last_values
 from .steps_by_name import StepsByName
 
 SUFFIX = ".wandb"
@@ -32,14 +32,14 @@ SILENCE_S = 60.0
 # Numbers that no row of a file has. A row of which the mirror delivers a part has the rest acknowledged under its own
 # number plus the first of these.
 _PART = 1 << 61
-_DETECTION = 1 << 62
 
 
 class Who(NamedTuple):
-    """To whom a run belongs in Lens, and who says so."""
+    """To whom a run belongs, and who says so. ``introduction`` is what is known of it beside, None where nothing is."""
 
     identity: Identity
     said_by: str
+    introduction: Optional[Introduction] = None
 
 
 class WandbRun:
@@ -54,8 +54,10 @@ class WandbRun:
         known: KnownRuns,
         newer: Optional[StepsByName] = None,
         is_newest: bool = True,
+        destination: Destination = LENS_DESTINATION,
     ) -> None:
         self.path = path
+        self._destination = destination
         self._file = file
         self._known = known
         self._newer = newer
@@ -69,7 +71,7 @@ class WandbRun:
 
     def _start_reading(self) -> None:
         self._file.seek(0)
-        self._rows = RunRows(self._file)
+        self._rows = RunRows(self._file, self._destination.values_of)
         self._key = ("", "")
         self._mirrored: List[MirroredRun] = []
         self._own = StepsByName()
@@ -106,23 +108,28 @@ class WandbRun:
             run_id = run_id_of(self.path)
         self._key = (self.writer, run_id)
         self._mirrored = self._known.mirrored_of_file((run_id, self.writer))
-        self._run = Run(run_id, self._who(run_id).identity, Place(), self.writer)
+        who = self._who(run_id)
+        place, project, name = Place(), self._rows.start.project, self._rows.start.name
+        if who.introduction is not None and who.introduction.place is not None:
+            place, project, name = who.introduction.place, who.introduction.project, who.introduction.name
+        self._run = Run(run_id, who.identity, place, self.writer, "", project, name)
         return self._run
 
     def _who(self, run_id: str) -> Who:
-        mirrored = self._known.identity_of((run_id, self.writer))
-        if mirrored is not None:
-            return Who(mirrored, "its mirror")
+        mirrored = self._known.introduction_of((run_id, self.writer))
+        if mirrored is not None and (mirrored.identity.is_known or not self._destination.needs_workload):
+            return Who(mirrored.identity, "its mirror", mirrored)
         earlier = self.ledger.introductions.get((self.writer, run_id))
         if earlier is not None and earlier.identity.is_known:
-            return Who(earlier.identity, "an earlier sync")
+            return Who(earlier.identity, "an earlier sync", earlier)
         identity = read_identity()
         if identity.is_known:
-            return Who(identity, "the environment")
-        return Who(Identity(workload_uid=run_id), "")
+            return Who(identity, "the environment", mirrored)
+        # Lens stores nothing without a workload.
+        return Who(Identity(workload_uid=run_id) if self._destination.needs_workload else Identity(), "", mirrored)
 
     def _missing_of_step(self, calls: List[MetricsRecord]) -> Iterator[MetricsRecord]:
-        for record in last_values(calls):
+        for record in last_values(calls) if self._destination.has_one_value_a_step else calls:
             step, metrics = record.step, record.metrics
             assert step is not None
             if self._newer is not None:
@@ -177,10 +184,9 @@ class WandbRun:
         return any(mirrored.is_left_to_the_job for mirrored in self._mirrored)
 
     def _has(self, sequence: int) -> bool:
-        """Whether Lens has acknowledged it, to an earlier sync or to the job."""
-        if self.ledger.has(self._key, sequence):
-            return True
-        return any(ledger.has(self._key, sequence) for mirrored in self._mirrored for ledger in mirrored.ledgers)
+        """Whether the destination has acknowledged it, to an earlier sync or to the job."""
+        ledgers = [self.ledger, *(ledger for mirrored in self._mirrored for ledger in mirrored.ledgers)]
+        return any(ledger.has(self._key, sequence, self._destination.name) for ledger in ledgers)
 
     def _time(self, timestamp: float) -> float:
         return timestamp if 0 < timestamp < END_OF_TIME_S else max(0.0, self._modified)
@@ -190,7 +196,7 @@ class WandbRun:
         self._start_reading()
         for row in self._rows.read(is_complete=self._is_silent):
             run = self._run or self._take_up_run()
-            if self.ledger.has(self._key, row.sequence):
+            if self.ledger.has(self._key, row.sequence, self._destination.name):
                 self._known.delivered((run.run_id, self.writer)).add(row.step, row.metrics)
 
     def note(self, ledger: DeliveryLedger, request: Request) -> None:
@@ -198,20 +204,26 @@ class WandbRun:
         if self._key not in self.ledger.introductions and not self._is_introduced:
             self._is_introduced = True
             ledger.introduce(self.path, request.run)
-        ledger.note(self.path, request.run, request.sequences)
+        ledger.note(self.path, request.run, request.sequences, self._destination.name)
 
     def share_read(self) -> float:
         return self._file.tell() / (self._size or 1)
 
     def untold_run(self) -> Optional[Run]:
         """One of which no process with the exporter has told, as soon as the file tells no more of it."""
-        is_seen = any(mirrored.introductions for mirrored in self._mirrored)
-        if is_seen or not self._is_newest or not self.is_complete or self._has(_DETECTION):
+        if self._is_told_of() or not self._is_newest or not self.is_complete or self._has(DETECTION_SEQUENCE):
             return None
         # A job that loads its data has a file before it has a mirror.
         return self._run if self._rows.has_ended or self._rows.newest_step is not None else None
 
-    def detection(self, run: Run) -> Request:
+    def _is_told_of(self) -> bool:
+        """Whether a job has told of the run: Lens always, another destination only where it also had metrics there."""
+        if self._destination.name == LENS:
+            return any(mirrored.introductions for mirrored in self._mirrored)
+        ledgers = (ledger for mirrored in self._mirrored for ledger in mirrored.ledgers)
+        return any(ledger.has_acknowledged_run(self._key[1], self._destination.name) for ledger in ledgers)
+
+    def detection(self, run: Run) -> Dict[str, Any]:
         start, telemetry = self._rows.start, self._rows.telemetry
         found = RecordedRun(
             run.run_id,
@@ -222,9 +234,7 @@ class WandbRun:
             telemetry.imports,
             telemetry.python_version,
         )
-        body = build_recorded_detection(found, run.identity, self._time(start.start_time))
-        encoded = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-        return Request(DETECTION_PATH, encoded, 0, run, [_DETECTION])
+        return build_recorded_detection(found, run.identity, self._time(start.start_time))
 
     def address_of(self, run: Run) -> str:
         return next(iter(self.addresses()), "")
@@ -236,10 +246,10 @@ class WandbRun:
         who = self._who(self._key[1])
         if workload_uid:
             report.good("workload: %s (--workload-uid)" % workload_uid)
-        elif who.said_by:
+        elif who.said_by and who.identity.is_known:
             name = who.identity.workload_uid or "that of pod " + who.identity.pod_name
             report.good("workload: %s (%s)" % (name, who.said_by))
-        else:
+        elif self._destination.needs_workload:
             report.warning(
                 "workload: %s, the run's own id, because neither --workload-uid nor WORKLOAD_UID names one"
                 % who.identity.workload_uid

@@ -4,7 +4,15 @@
 exporter's thread and makes the payload. No framework is imported, no GPU runtime started, no process spawned.
 """
 
-from .facts import Facts, collect_facts, current_fingerprint, fingerprint
+from .facts import Facts, collect_facts, current_fingerprint, fingerprint, read_names, with_loaded_now
 from .report import build_detection
 
-__all__ = ["Facts", "build_detection", "collect_facts", "current_fingerprint", "fingerprint"]
+__all__ = [
+    "Facts",
+    "build_detection",
+    "collect_facts",
+    "current_fingerprint",
+    "fingerprint",
+    "read_names",
+    "with_loaded_now",
+]

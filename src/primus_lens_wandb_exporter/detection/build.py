@@ -30,13 +30,19 @@ def _jenkins_build(environment: Environment) -> str:
 
 
 _SOURCES = (
-    ("build_url", ("BUILD_URL", "CI_JOB_URL", "CI_PIPELINE_URL", _github_run)),
-    ("dockerfile_url", ("DOCKERFILE_URL",)),
-    ("image_tag", ("IMAGE_TAG", "DOCKER_IMAGE", "CONTAINER_IMAGE", "IMAGE_NAME", "CI_REGISTRY_IMAGE")),
-    ("build_date", ("BUILD_DATE", "BUILD_TIME", "CI_PIPELINE_CREATED_AT")),
-    ("git_commit", ("GIT_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")),
-    ("git_branch", ("GIT_BRANCH", "GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")),
-    ("git_repo", ("GIT_REPO", "GIT_URL", "CI_PROJECT_URL", _github_repository)),
+    (
+        "build_url",
+        (
+            *("BUILD_URL", "CI_BUILD_URL", "JENKINS_BUILD_URL", "GITHUB_RUN_URL", "CI_JOB_URL", "CI_PIPELINE_URL"),
+            _github_run,
+        ),
+    ),
+    ("dockerfile_url", ("DOCKERFILE_URL", "DOCKER_FILE_URL")),
+    ("image_tag", ("IMAGE_TAG", "DOCKER_TAG", "DOCKER_IMAGE", "CONTAINER_IMAGE", "IMAGE_NAME", "CI_REGISTRY_IMAGE")),
+    ("build_date", ("BUILD_DATE", "BUILD_TIME", "BUILD_TIMESTAMP", "CI_PIPELINE_CREATED_AT")),
+    ("git_commit", ("GIT_COMMIT", "GIT_SHA", "GITHUB_SHA", "CI_COMMIT_SHA")),
+    ("git_branch", ("GIT_BRANCH", "GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME")),
+    ("git_repo", ("GIT_REPO", "GIT_REPOSITORY", "GIT_URL", "CI_PROJECT_URL", _github_repository)),
     ("ci_pipeline_id", ("CI_PIPELINE_ID", "GITHUB_RUN_ID", _jenkins_build)),
 )  # type: Tuple[Tuple[str, Tuple[_Source, ...]], ...]
 

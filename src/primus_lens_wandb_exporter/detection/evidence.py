@@ -3,19 +3,22 @@
 Runs on the exporter's thread. A part that cannot be gathered is left empty; the others are sent.
 """
 
+import json
 import sys
 from typing import Any, Callable, Dict, TypeVar
 
 from .. import diagnostics
 from ..redaction import redact_mapping, redact_text
 from . import build, hardware, loaded, software
-from .environment import environment_evidence
+from .environment import MAXIMUM_FRAMEWORK_NAME, environment_evidence
 from .facts import Facts, RunFacts
 from .frameworks import BASE, BY_NAME, FRAMEWORKS, WRAPPER
 from .hints import Finding
 from .json_safe import clean_text, to_json_object
 
 _MAXIMUM_CONFIG_TEXT = 1000
+# The server takes the values of these keys for names of frameworks where none is loaded.
+_NAMING_KEYS = ("framework", "base_framework")
 
 T = TypeVar("T")
 
@@ -41,15 +44,26 @@ def gather_evidence(facts: Facts, finding: Finding, modules: "loaded.Modules" = 
 
 def wandb_evidence(run: RunFacts) -> Dict[str, Any]:
     """The run itself, redacted."""
+    # Bounded again after redaction, which changes lengths; and shorter than before it, so that no half of a secret
+    # which the first bound cut in two is left at the end of a text.
+    config = to_json_object(redact_mapping(run.config), maximum_text_length=_MAXIMUM_CONFIG_TEXT)
+    config.update((key, _as_name(config[key])) for key in _NAMING_KEYS if key in config)
     return {
         "project": redact_text(run.project),
         "name": redact_text(run.name),
         "id": run.id,
-        # Bounded again after redaction, which changes lengths; and shorter than before it, so that no half of a
-        # secret which the first bound cut in two is left at the end of a text.
-        "config": to_json_object(redact_mapping(run.config), maximum_text_length=_MAXIMUM_CONFIG_TEXT),
+        "config": config,
         "tags": [redact_text(tag) for tag in run.tags],
     }
+
+
+def _as_name(value: Any) -> Any:
+    """What the server takes for the name of a framework, as it prints it, within the length that it stores."""
+    if isinstance(value, (dict, list)):
+        text = json.dumps(value)
+        # Printed by the server it is up to two and a half times as long: `{}` as `map[]`.
+        return text[:MAXIMUM_FRAMEWORK_NAME] if len(text) > MAXIMUM_FRAMEWORK_NAME * 2 // 5 else value
+    return value[:MAXIMUM_FRAMEWORK_NAME] if isinstance(value, str) else value
 
 
 def _framework(

@@ -7,7 +7,7 @@ its own (before), and the config's items.
 
 import os
 import sys
-from typing import Any, Dict, FrozenSet, Hashable, List, Mapping, NamedTuple
+from typing import Any, Dict, FrozenSet, Hashable, List, Mapping, NamedTuple, Tuple
 
 from . import frameworks, loaded
 from .environment import copy_environment
@@ -45,14 +45,27 @@ def collect_facts(wandb_run: Any, modules: "Mapping[str, Any]" = sys.modules) ->
     """Copies the facts of a wandb run and of the process. For the training thread; does no I/O and no RPC."""
     items = _config_items(wandb_run)
     settings = wandb_run.__dict__.get("_settings")
+    project, name = read_names(wandb_run)
     run = RunFacts(
-        project=_name(wandb_run, settings, "_project", "project"),
-        name=_name(wandb_run, settings, "_name", "run_name", "display_name"),
+        project=project,
+        name=name,
         id=_name(wandb_run, settings, "_run_id", "run_id"),
         config=to_json_object(items),
         tags=_tags(wandb_run, settings),
     )
     return Facts(run, _loaded(modules), copy_environment(os.environ), _declared(items), _keys(items))
+
+
+def read_names(wandb_run: Any) -> Tuple[str, str]:
+    """The project and the name of a wandb run, not redacted yet; empty where there is none."""
+    settings = wandb_run.__dict__.get("_settings")
+    project = _name(wandb_run, settings, "_project", "project")
+    return project, _name(wandb_run, settings, "_name", "run_name", "display_name")
+
+
+def with_loaded_now(facts: Facts, modules: "Mapping[str, Any]" = sys.modules) -> Facts:
+    """The facts with what is loaded at this moment; any thread may ask."""
+    return facts._replace(loaded=_loaded(modules))
 
 
 def facts_of_config(run: RunFacts, config: Dict[str, Any]) -> Facts:
@@ -97,7 +110,7 @@ def _registered_backends(modules: "Mapping[str, Any]") -> "List[str]":
     adapters = loaded.read(frameworks.PRIMUS_BACKENDS, modules)
     if not isinstance(adapters, dict):
         return []
-    return [name for name in (frameworks.canonical_name(key) for key in adapters if isinstance(key, str)) if name]
+    return [name for name in (frameworks.canonical_name(key) for key in list(adapters) if isinstance(key, str)) if name]
 
 
 def _config_items(wandb_run: Any) -> Dict[str, Any]:

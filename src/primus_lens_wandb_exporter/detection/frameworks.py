@@ -33,7 +33,7 @@ class Loaded(NamedTuple):
     backends: FrozenSet[str]  # "primus:megatron", "keras:jax": what a wrapper runs on, by its own word
 
 
-def _always(_loaded: Loaded) -> bool:
+def always_counts(_loaded: Loaded) -> bool:
     return True
 
 
@@ -78,7 +78,7 @@ class Framework(NamedTuple):
     """Other names in configs and project names, as lower-case words joined by underscores."""
     is_general: bool = False
     """Counts only where nothing more specific of its layer is there."""
-    counts: Callable[[Loaded], bool] = _always
+    counts: Callable[[Loaded], bool] = always_counts
     """Whether being loaded means being used."""
 
 

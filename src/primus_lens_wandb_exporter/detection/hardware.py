@@ -15,6 +15,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 from ..system_metrics.amd_topology import AmdGpu, find_amd_gpus
 from ..system_metrics.visible_devices import amd_visible, parse_cuda_list
 from . import loaded, nvml
+from .environment import GPU_ARCH_VARIABLES, presentable
 from .json_safe import clean_text
 
 _GIBIBYTE = float(2**30)
@@ -70,13 +71,18 @@ def hardware_evidence(
         gpus = _nvidia_gpus(environment, root, modules)
     gpu = gpus.described or Gpu()
     return {
-        "gpu_arch": clean_text(gpu.arch, 100),
+        "gpu_arch": clean_text(gpu.arch or _arch_by_name(environment), 100),
         "gpu_count": gpus.visible,
         "gpu_memory_gb": round(gpu.memory_bytes / _GIBIBYTE, 1),
         "gpu_name": clean_text(gpu.name, 200),
         "rocm_version": rocm_version(environment, modules, root),
         "cuda_version": clean_text(loaded.read_text("torch.version:cuda", modules) or gpus.cuda_driver, 100),
     }
+
+
+def _arch_by_name(environment: "Mapping[str, str]") -> str:
+    """What the job itself calls its GPUs, where the machine shows none."""
+    return next((presentable(name, environment[name]) for name in GPU_ARCH_VARIABLES if environment.get(name)), "")
 
 
 def rocm_version(environment: "Mapping[str, str]", modules: "loaded.Modules" = sys.modules, root: str = "/") -> str:

@@ -5,17 +5,16 @@ of its own among several bases: so one wrapper and one base are named, and every
 in `possible_frameworks`.
 """
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
-from .environment import FRAMEWORK_VARIABLE, is_set
+from .environment import BACKEND_VARIABLE, FRAMEWORK_VARIABLES, is_set
 from .facts import Facts
-from .frameworks import BASE, BY_NAME, FRAMEWORKS, WRAPPER, canonical_name, mentioned
+from .frameworks import BASE, BY_NAME, FRAMEWORKS, WRAPPER, always_counts, canonical_name, mentioned
 
 # How much a sign tells, best first.
 LOADED, STRONG, CONFIG, WEAK = 0, 1, 2, 3
 HIGH, MEDIUM, LOW = "high", "medium", "low"
 
-_BACKEND_VARIABLE = "PRIMUS_BACKEND"
 _MAXIMUM_INDICATORS = 20
 _ORDER = {framework.name: index for index, framework in enumerate(FRAMEWORKS)}
 
@@ -37,6 +36,8 @@ class Finding(NamedTuple):
     """Which of the two are loaded; the other is a guess."""
     confidence: str
     signs: "Tuple[Sign, ...]"
+    is_settled: bool = False
+    """Whether nothing better is to be expected: more specific frameworks than these are not loaded later."""
 
     @property
     def named(self) -> "List[str]":
@@ -48,10 +49,11 @@ def find_frameworks(facts: Facts) -> Finding:
     wrapper = _choose_wrapper(facts, signs)
     base = _choose_base(facts, signs, wrapper)
     named = [name for name in (wrapper, base) if name]
-    loaded = tuple(name for name in named if _is_loaded(name, signs))
+    loaded = tuple(name for name in named if is_loaded(name, signs))
     # Sure of the framework that is named first: of the wrapper, where there is one.
-    confidence = _confidence(named[0], signs) if named else LOW
-    return Finding(wrapper, base, loaded, confidence, tuple(signs))
+    confidence = find_confidence(named[0], signs) if named else LOW
+    is_settled = _is_specific(base, facts) and all(name in loaded for name in named)
+    return Finding(wrapper, base, loaded, confidence, tuple(signs), is_settled)
 
 
 def make_hints(finding: Finding) -> Dict[str, Any]:
@@ -95,9 +97,9 @@ def _find_signs(facts: Facts) -> "List[Sign]":
 def _signs_by_name(facts: Facts) -> "List[Sign]":
     """Where somebody wrote a framework's name."""
     signs = [Sign(name, LOADED, "registry.primus") for name in _backends_of("primus", facts)]
-    for variable in (_BACKEND_VARIABLE, FRAMEWORK_VARIABLE):
+    for variable in (BACKEND_VARIABLE, *FRAMEWORK_VARIABLES):
         name = canonical_name(facts.environment.get(variable, ""))
-        if name and (variable == _BACKEND_VARIABLE or name in BY_NAME):
+        if name and (variable == BACKEND_VARIABLE or name in BY_NAME):
             signs.append(Sign(name, STRONG, "env." + variable))
     for key, text in facts.declared.items():
         names = mentioned(text) if key == "trainer" else [canonical_name(text)]
@@ -108,7 +110,7 @@ def _signs_by_name(facts: Facts) -> "List[Sign]":
 
 def _choose_wrapper(facts: Facts, signs: "List[Sign]") -> str:
     for framework in FRAMEWORKS:
-        if framework.layer == WRAPPER and _is_loaded(framework.name, signs) and framework.counts(facts.loaded):
+        if framework.layer == WRAPPER and is_loaded(framework.name, signs) and framework.counts(facts.loaded):
             return framework.name
     return _best_guess(WRAPPER, signs)
 
@@ -119,26 +121,35 @@ def _choose_base(facts: Facts, signs: "List[Sign]", wrapper: str) -> str:
         return declared
     general = []
     for framework in FRAMEWORKS:
-        if framework.layer == BASE and _is_loaded(framework.name, signs) and framework.counts(facts.loaded):
+        if framework.layer == BASE and is_loaded(framework.name, signs) and framework.counts(facts.loaded):
             if not framework.is_general:
                 return framework.name
             general.append(framework.name)
     guess = _best_guess(BASE, signs)
-    wrapper_is_a_guess = bool(wrapper) and not _is_loaded(wrapper, signs)
+    wrapper_is_a_guess = bool(wrapper) and not is_loaded(wrapper, signs)
     if general and not wrapper_is_a_guess and (not guess or BY_NAME[guess].is_general):
         return general[0]
     return guess
 
 
+def _is_specific(base: str, facts: Facts) -> bool:
+    """Whether no other base takes the place of this one once it is loaded."""
+    framework = BY_NAME.get(base)
+    if framework is None:
+        return bool(base)
+    # Where being loaded does not mean being used, only what is set up is sure to stay.
+    return not framework.is_general and (framework.counts is always_counts or base in facts.loaded.initialized)
+
+
 def _declared_base(facts: Facts, signs: "List[Sign]", wrapper: str) -> str:
     """The base by the job's own word: the wrapper's registry first, then what names a base that is loaded."""
     backends = [name for name in _backends_of(wrapper, facts) if name != wrapper]
-    named = [canonical_name(facts.environment.get(_BACKEND_VARIABLE, "")) if wrapper == "primus" else ""]
+    named = [canonical_name(facts.environment.get(BACKEND_VARIABLE, "")) if wrapper == "primus" else ""]
     named.append(canonical_name(facts.declared.get("base_framework", "")))
     if backends:
         return next((name for name in named if name in backends), backends[0])
     for name in named:
-        if name and name != wrapper and _is_loaded(name, signs):
+        if name and name != wrapper and is_loaded(name, signs):
             return name
     # Primus's backends are its bases, whatever they are elsewhere (MaxText), also those that this table has not.
     return named[0]
@@ -154,11 +165,11 @@ def _backends_of(wrapper: str, facts: Facts) -> "List[str]":
 def _best_guess(layer: str, signs: "List[Sign]") -> str:
     """The framework of a layer that is most probably used, without being loaded; empty below medium confidence."""
     names = {sign.framework for sign in signs if _layer_of(sign.framework) == layer}
-    candidates = [name for name in names if not _is_loaded(name, signs) and _confidence(name, signs) != LOW]
-    return min(candidates, key=lambda name: (_confidence(name, signs) != HIGH, _by_preference(name)), default="")
+    candidates = [name for name in names if not is_loaded(name, signs) and find_confidence(name, signs) != LOW]
+    return min(candidates, key=lambda name: (find_confidence(name, signs) != HIGH, _by_preference(name)), default="")
 
 
-def _confidence(name: str, signs: "List[Sign]") -> str:
+def find_confidence(name: str, signs: "Sequence[Sign]") -> str:
     strengths = [sign.strength for sign in signs if sign.framework == name]
     if LOADED in strengths or strengths.count(STRONG) >= 2:
         return HIGH
@@ -167,7 +178,7 @@ def _confidence(name: str, signs: "List[Sign]") -> str:
     return LOW
 
 
-def _is_loaded(name: str, signs: "List[Sign]") -> bool:
+def is_loaded(name: str, signs: "Sequence[Sign]") -> bool:
     return any(sign.framework == name and sign.strength == LOADED for sign in signs)
 
 

@@ -1,20 +1,27 @@
 """Makes the whole body of `POST /wandb/detection`. Runs on the exporter's thread."""
 
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from ..identity import Identity
 from . import loaded
 from .evidence import gather_evidence
 from .facts import Facts
-from .hints import find_frameworks, make_hints
+from .hints import Finding, find_frameworks, make_hints
 
 
 def build_detection(
-    facts: Facts, identity: Identity, timestamp: float, modules: "loaded.Modules" = sys.modules
+    facts: Facts,
+    identity: Identity,
+    timestamp: float,
+    modules: "loaded.Modules" = sys.modules,
+    finding: Optional[Finding] = None,
 ) -> Dict[str, Any]:
-    """The detection of a run; ``timestamp`` is in seconds since 1970. Reads files below /sys, /proc and /opt/rocm."""
-    finding = find_frameworks(facts)
+    """The detection of a run; ``timestamp`` is in seconds since 1970. Reads files below /sys, /proc and /opt/rocm.
+
+    Without a ``finding`` the frameworks are those that the facts point to.
+    """
+    finding = find_frameworks(facts) if finding is None else finding
     return make_body(identity, timestamp, gather_evidence(facts, finding, modules), make_hints(finding))
 
 

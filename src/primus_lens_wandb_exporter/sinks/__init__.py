@@ -25,7 +25,7 @@ class Counters(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where records go. All methods but the first two are called by one thread at a time, as a rule the sink's own."""
+    """Where records go. All methods but the first three run on one thread at a time, as a rule the sink's own."""
 
     name: str
     # Whether each record is wanted soon, because what the sink has done with it outlives the process.
@@ -39,6 +39,9 @@ class Sink(Protocol):
 
     @property
     def dropped(self) -> int: ...
+
+    def destination(self, run: Run) -> str:
+        """Where the records of this run go, for a person to read."""
 
     def takes_run(self, run: Run) -> bool:
         """Whether the records of this run are for this sink. Runs on the training thread: no I/O, no waiting."""

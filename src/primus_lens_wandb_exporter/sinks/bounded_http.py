@@ -13,7 +13,7 @@ import socket
 import ssl  # noqa: F401
 import threading
 import time
-from typing import Any, Mapping, NamedTuple, Optional, Union
+from typing import Any, Mapping, NamedTuple, Optional, Tuple, Union
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -159,10 +159,17 @@ class _Adapter(HTTPAdapter):
 
 
 class BoundedHttp:
-    """Exchanges with one server."""
+    """Exchanges with one server.
 
-    def __init__(self) -> None:
+    ``certificate`` is the file of the trusted ones where it is not the environment's, ``client_certificate`` the files
+    of our own and of its key; empty names where there are none.
+    """
+
+    def __init__(self, certificate: str = "", client_certificate: Tuple[str, str] = ("", "")) -> None:
         self._adapter = _Adapter()
+        self._certificate = certificate
+        own, key = client_certificate
+        self._client_certificate = (own, key) if own and key else own or None
 
     def exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], limit_s: float
@@ -181,7 +188,8 @@ class BoundedHttp:
                 request.prepare(),
                 stream=True,
                 timeout=(min(CONNECT_TIMEOUT_S, limit_s), limit_s),
-                verify=_trusted_certificates(url),
+                verify=_trusted_certificates(url, self._certificate),
+                cert=self._client_certificate,
             )
             content = raw.read(LONGEST_BODY, decode_content=False)
             is_clean = not bounds.is_overrun
@@ -197,8 +205,8 @@ class BoundedHttp:
         self._adapter.close()
 
 
-def _trusted_certificates(url: str) -> Union[bool, str]:
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+def _trusted_certificates(url: str, certificate: str) -> Union[bool, str]:
+    bundle = certificate or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if not bundle:
         return True
     if url.lower().startswith("https:") and not os.path.isdir(bundle):

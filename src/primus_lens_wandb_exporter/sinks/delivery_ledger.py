@@ -1,9 +1,10 @@
-"""The file beside each mirror that says who its runs are and what Lens has acknowledged of them.
+"""The file beside each mirror that says who its runs are and what each destination has acknowledged of them.
 
 ``primus-lens-wandb sync`` reads both to deliver what is missing. One line is an introduction, ``{"writer", "run_id",
-"identity", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement, ``{"writer", "run_id",
-"acknowledged"}``, with the ranges of sequence numbers in the mirror that Lens has taken, ``[[first, last], …]``. As
-long as a process that writes here lives, it holds a shared lock on the file.
+"identity", "place", "project", "name", "base_url", "host", "pid", "wandb_file"}``, or an acknowledgement with the
+ranges of sequence numbers in the mirror that a destination has taken, ``[[first, last], …]``: of Lens ``{"writer",
+"run_id", "acknowledged"}``, of another ``{"writer", "run_id", "destination", "delivered"}``, which versions that know
+Lens alone pass over. As long as a process that writes here lives, it holds a shared lock on the file.
 """
 
 import errno
@@ -11,14 +12,19 @@ import fcntl
 import json
 import os
 import socket
+import threading
 from typing import Any, Dict, Iterable, List, Set, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 from .. import diagnostics
 from ..owned_files import OwnedFiles, RefusedError, ends_in_half_a_line, is_stale
 from ..records import Run
+from ..redaction import redact_text
 
 SUFFIX = ".delivery"
+# Destinations, by the names of their sinks.
+LENS = "lens"
+OTLP = "otlp"
 
 
 def path_of_ledger(mirror_path: str) -> str:
@@ -35,6 +41,12 @@ class DeliveryLedger:
         self._introduced: Set[Tuple[str, str]] = set()
         # Ledgers that end in half a line: the next one must not follow it.
         self._torn: Set[str] = set()
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """The threads of all sinks write here; one of them may have been at it when the process forked."""
+        # Re-entrant: a finaliser may log in the middle of a line, and a child of a run writes on the thread that logs.
+        self._lock = threading.RLock()
 
     def introduce(self, mirror_path: str, run: Run) -> None:
         """Notes who the run is, before its first line in the mirror."""
@@ -51,6 +63,9 @@ class DeliveryLedger:
             "writer": run.writer,
             "run_id": run.run_id,
             "identity": run.identity._asdict(),
+            "place": run.place._asdict(),
+            "project": redact_text(run.project),
+            "name": redact_text(run.name),
             "base_url": self._base_url,
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -62,18 +77,23 @@ class DeliveryLedger:
         except OSError as error:
             self._warn(mirror_path, error)
 
-    def acknowledge(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
-        """Notes that Lens has taken these calls."""
+    def acknowledge(self, mirror_path: str, run: Run, sequences: List[int], destination: str = LENS) -> None:
+        """Notes that a destination has taken these calls."""
         try:
-            self.note(mirror_path, run, sequences)
+            self.note(mirror_path, run, sequences, destination)
         except OSError as error:
             self._warn(mirror_path, error)
 
-    def note(self, mirror_path: str, run: Run, sequences: List[int]) -> None:
+    def note(self, mirror_path: str, run: Run, sequences: List[int], destination: str = LENS) -> None:
         """As `acknowledge`, but raises OSError when it cannot be written."""
-        if sequences:
-            ranges = merge_ranges([n, n] for n in sequences)
-            self._append(mirror_path, {"writer": run.writer, "run_id": run.run_id, "acknowledged": ranges})
+        if not sequences:
+            return
+        line: Dict[str, Any] = {"writer": run.writer, "run_id": run.run_id}
+        ranges = merge_ranges([n, n] for n in sequences)
+        line.update(
+            {"acknowledged": ranges} if destination == LENS else {"destination": destination, "delivered": ranges}
+        )
+        self._append(mirror_path, line)
 
     def close(self) -> None:
         """Gives up the files and the locks on them."""
@@ -90,12 +110,15 @@ class DeliveryLedger:
 
     def _is_stale(self, mirror_path: str) -> bool:
         path = path_of_ledger(mirror_path)
-        descriptor = self._descriptors.get(path)
-        return descriptor is not None and is_stale(descriptor, path)
+        with self._lock:
+            descriptor = self._descriptors.get(path)
+            return descriptor is not None and is_stale(descriptor, path)
 
     def _append(self, mirror_path: str, line: Dict[str, Any]) -> None:
-        path = path_of_ledger(mirror_path)
-        content = json.dumps(line).encode("ascii") + b"\n"
+        with self._lock:
+            self._write(path_of_ledger(mirror_path), json.dumps(line).encode("ascii") + b"\n")
+
+    def _write(self, path: str, content: bytes) -> None:
         descriptor = self._descriptors.get(path)
         if descriptor is not None and is_stale(descriptor, path):
             del self._descriptors[path]

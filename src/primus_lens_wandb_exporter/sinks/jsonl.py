@@ -79,6 +79,9 @@ class JsonlSink:
         # What may have to be introduced once more, where somebody removed the ledger.
         self._mentioned: "Set[Tuple[str, Run]]" = set()
 
+    def destination(self, run: Run) -> str:
+        return path_of(self._files.root, run.place)
+
     def takes_run(self, run: Run) -> bool:
         return True
 
@@ -240,6 +243,7 @@ class JsonlSink:
         self._unwritten.clear()
         self._mentioned.clear()
         self._others.clear()
+        self._ledger.reset_after_fork()
         self.delivered = self.rejected = self.dropped = 0
 
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .. import diagnostics
 from ..records import MetricsRecord, Number, Run
+from .request import Request
 
 _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
@@ -22,35 +23,6 @@ _MOST_BYTES = 10**6
 _METRIC_BYTES = 120
 # However they are escaped, 500 names of this length stay far below what servers take.
 _SHORT_NAME = 100
-
-
-class Request:
-    """One request body and what it stands for."""
-
-    __slots__ = (
-        "body",
-        "earlier_parts",
-        "failures",
-        "failures_after_deliveries",
-        "is_delivered",
-        "metric_count",
-        "path",
-        "run",
-        "sequences",
-    )
-
-    def __init__(self, path: str, body: bytes, metric_count: int, run: Run, sequences: List[int]) -> None:
-        self.path = path
-        self.body = body
-        # How many logged metrics it accounts for: a value that was logged again in its step is sent once.
-        self.metric_count = metric_count
-        self.run = run
-        self.sequences = sequences
-        # Requests that hold the beginning of a step which ends in this one: its calls are delivered with all of them.
-        self.earlier_parts: "Tuple[Request, ...]" = ()
-        self.is_delivered = False
-        self.failures = 0
-        self.failures_after_deliveries = 0
 
 
 class _Step:

@@ -1,4 +1,4 @@
-"""Why Lens was not reached, in a person's words: for the job's last line, for `sync` and for `check`.
+"""Why a server, as a rule Lens, was not reached, in a person's words: for the job's lines, `sync` and `check`.
 
 Errors are told by the names of their classes: the libraries that have them are loaded with the first request only, and
 some bring classes of the same names of their own.
@@ -8,6 +8,7 @@ from typing import List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ..diagnostics import redact_addresses
+from .answers import LENS, Server
 
 _LONGEST_TEXT = 200
 
@@ -21,19 +22,19 @@ class Trouble(NamedTuple):
     needs_a_person: bool = False
 
 
-def explain(error: BaseException, base_url: str, limit_s: float) -> Trouble:
-    """What an error of an exchange with Lens means; the innermost that tells something is the cause."""
+def explain(error: BaseException, base_url: str, limit_s: float, server: Server = LENS) -> Trouble:
+    """What an error of an exchange with the server means; the innermost that tells something is the cause."""
     chain = _chain(error)
     for cause in chain:
         # Errors and the frames in their tracebacks are cycles, and some trainers switch the garbage collector off.
         cause.__traceback__ = None
     if any(type(cause).__name__ == "ConnectTimeoutError" or "handshake operation" in str(cause) for cause in chain):
-        return Trouble("no connection in time", no_answer(limit_s).next_step)
+        return Trouble("no connection in time", no_answer(limit_s, server).next_step)
     for cause in reversed(chain):
-        trouble = _explain_one(cause, base_url, limit_s)
+        trouble = _explain_one(cause, base_url, limit_s, server)
         if trouble is not None:
             return trouble
-    return Trouble("an unexpected error (%s)" % short(error), "look at PRIMUS_LENS_API_BASE_URL")
+    return Trouble("an unexpected error (%s)" % short(error), "look at " + server.variable)
 
 
 def short(error: BaseException) -> str:
@@ -50,63 +51,62 @@ def _chain(error: BaseException) -> List[BaseException]:
     return chain
 
 
-def _explain_one(error: BaseException, base_url: str, limit_s: float) -> Optional[Trouble]:
+def _explain_one(error: BaseException, base_url: str, limit_s: float, server: Server) -> Optional[Trouble]:
     names = {cls.__name__ for cls in type(error).__mro__}
     text = str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or error)[:_LONGEST_TEXT]
     if "UnreadableCertificatesError" in names:
         return Trouble(
             "the trusted certificates cannot be read (%s)" % text,
-            "correct REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE), or unset it",
+            "correct %s, or unset it" % server.certificates,
             needs_a_person=True,
         )
     if names & {"LocationValueError", "InvalidURL"}:
         return Trouble(
             "this address cannot be used (%s)" % short(error),
-            "correct PRIMUS_LENS_API_BASE_URL",
+            "correct " + server.variable,
             needs_a_person=True,
         )
     if names & {"gaierror", "UnicodeError"}:
         return Trouble(
             "the name %s is not known (%s)" % (urlsplit(base_url).hostname, error),
-            "inside the cluster the default address works; elsewhere set PRIMUS_LENS_API_BASE_URL to the address of "
-            "Lens, or to that of `primus-lens-local serve`",
+            "set %s to an address of %s that is known here" % (server.variable, server.title),
         )
     if "ConnectionRefusedError" in names:
         return Trouble(
             "nothing listens there (connection refused)",
-            "start Lens, or correct host and port in PRIMUS_LENS_API_BASE_URL",
+            "start %s, or correct host and port in %s" % server[:2],
         )
     if names & {"SSLCertVerificationError", "CertificateError"} or "certificate verify failed" in text:
         return Trouble(
             "its certificate is not trusted (%s)" % text,
-            "set REQUESTS_CA_BUNDLE to the certificate of its authority",
+            "set %s to the certificate of its authority" % server.certificates,
             needs_a_person=True,
         )
     if names & {"RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "SSLEOFError", "SSLZeroReturnError"}:
         return Trouble(
-            "the connection was closed without an answer", "look at the log of Lens, and of what is in between"
+            "the connection was closed without an answer",
+            "look at the log of %s, and of what is in between" % server.title,
         )
     if names & {"timeout", "TimeoutError"}:
-        return no_answer(limit_s)
+        return no_answer(limit_s, server)
     if "SSLError" in names:
         return Trouble(
             "TLS failed (%s)" % text,
-            "set REQUESTS_CA_BUNDLE to the certificate of its authority, or use http:// if Lens has no TLS",
+            "set %s to the certificate of its authority, or use http:// if %s has no TLS"
+            % (server.certificates, server.title),
         )
     if "HTTPException" in names:
-        return Trouble(
-            "no HTTP answer (%s)" % short(error), "look at what listens there, and at PRIMUS_LENS_API_BASE_URL"
-        )
+        return Trouble("no HTTP answer (%s)" % short(error), "look at what listens there, and at " + server.variable)
     if "OSError" in names and getattr(error, "strerror", None):
         return Trouble(
             "it cannot be reached (%s)" % getattr(error, "strerror", ""),
-            "look at the network between here and Lens, and at PRIMUS_LENS_API_BASE_URL",
+            "look at the network between here and %s, and at %s" % server[:2],
         )
     return None
 
 
-def no_answer(limit_s: float) -> Trouble:
+def no_answer(limit_s: float, server: Server = LENS) -> Trouble:
     return Trouble(
         "no answer within %.3g s" % limit_s,
-        "look at firewalls, network policies and the name server between here and Lens",
+        "look at firewalls, network policies and the name server between here and " + server.title,
     )

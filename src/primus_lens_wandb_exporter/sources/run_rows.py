@@ -1,6 +1,6 @@
 """What wandb's own file holds of a run, as the exporter delivers it: scalars by dotted names, under wandb's steps."""
 
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..records import END_OF_TIME_S, Number, convert
 from .wandb_file import (
@@ -33,10 +33,18 @@ class Row(NamedTuple):
     data: Dict[str, Any]
 
 
-class RunRows:
-    """Reads rows as they come, and keeps what is known of the run so far."""
+# Makes of metrics and data of a row the values that somebody wants of it.
+ValuesOf = Callable[[Dict[str, Number], Dict[str, Any]], Dict[str, Number]]
 
-    def __init__(self, file: BinaryIO) -> None:
+
+class RunRows:
+    """Reads rows as they come, and keeps what is known of the run so far.
+
+    ``values_of`` says what stands for the metrics of rows and summary.
+    """
+
+    def __init__(self, file: BinaryIO, values_of: ValuesOf = lambda metrics, data: metrics) -> None:
+        self._values_of = values_of
         self._file = WandbFile(file)
         self._rows = 0
         # Rows of a run with mode="shared" have no step: wandb's server numbers them, in the order in which they reach
@@ -91,11 +99,11 @@ class RunRows:
 
         Of a damaged file none that history has, too: the record that brought the last value to the summary may be lost.
         """
-        metrics, _ = convert(_without_media(self._summary))
+        metrics = self._values_of(*convert(_without_media(self._summary)))
         logged = self._last_values
         if self.damaged:
             return {name: value for name, value in metrics.items() if name not in logged}
-        return {name: value for name, value in metrics.items() if logged.get(name) != value}
+        return {name: value for name, value in metrics.items() if not _is_same(logged.get(name), value)}
 
     def has_logged(self, name: str) -> bool:
         """Whether history has values of that name."""
@@ -119,6 +127,7 @@ class RunRows:
         if isinstance(timestamp, (int, float)) and 0 < timestamp < END_OF_TIME_S:
             self.newest_timestamp = float(timestamp)
         metrics, data = convert(_without_media(event.values))
+        metrics = self._values_of(metrics, data)
         self._last_values.update(metrics)
         step = event.step
         if step is None:
@@ -128,6 +137,11 @@ class RunRows:
         self._apply_changes_ahead()
         self._rows += 1
         return Row(self._rows - 1, step, self.newest_timestamp or self.start.start_time, metrics, data)
+
+
+def _is_same(one: Optional[Number], other: Number) -> bool:
+    """As ``==``, and NaN is NaN."""
+    return one == other or (one != one and other != other)
 
 
 def _without_media(values: Dict[str, Any]) -> Dict[str, Any]:
