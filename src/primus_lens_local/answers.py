@@ -74,5 +74,5 @@ def envelope(code: int, message: str, data: Optional[dict[str, Any]] = None) -> 
 
 def around_data() -> tuple[str, str]:
     """Return what stands before and behind the data of an answer of 200, as JSON."""
-    meta = json.dumps({"code": _CODE_OK, "message": "OK"})
+    meta = json.dumps({"code": _CODE_OK, "message": "OK"}, separators=(",", ":"))
     return f'{{"meta":{meta},"data":', ',"tracing":null}'
