@@ -138,6 +138,14 @@ def has_workload(engine: Engine, workload_uid: str) -> bool:
         return any(connection.scalar(query) is not None for query in found)
 
 
+def has_metric(engine: Engine, workload_uid: str, name: str) -> bool:
+    """Return whether any run of a workload has a metric with a short name."""
+    query = select(MetricSummary.run_summary_id).join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+    query = query.where(*Filters().of_runs(workload_uid), MetricSummary.name_key == name).limit(1)
+    with engine.connect() as connection:
+        return connection.scalar(query) is not None
+
+
 def workloads(engine: Engine) -> list[dict[str, Any]]:
     """Return the workloads that sent anything, the one with the latest metric first; of very many, the latest ones."""
     latest = func.max(RunSummary.last_time_ms)

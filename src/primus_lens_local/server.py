@@ -97,7 +97,7 @@ async def _answer_query_error(_request: Request, error: Exception) -> JSONRespon
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 404 or (error.status_code == 405 and is_of_api(request.url.path)):
+    if error.status_code == 404 or (error.status_code == 405 and is_of_api(request.scope["path"])):
         # In the cluster's own words and form, which tell programs that the address is wrong, and not the report.
         return Response("404 page not found", 404, {"content-type": "text/plain"})
     if request.method == "POST":

@@ -69,7 +69,7 @@ AllSources = Annotated[Filters, Depends(filters_of_all_sources)]
 
 def requested_filters(request: Request, filters: AllSources, data_source: DataSource = None) -> Filters:
     """Read all filters. The newer generation knows its own data sources only."""
-    if data_source and is_enveloped(request.url.path) and data_source not in _CLUSTER_SOURCES:
+    if data_source and is_enveloped(request.scope["path"]) and data_source not in _CLUSTER_SOURCES:
         raise QueryError(500, f"unknown data_source {data_source}: it is one of {', '.join(_CLUSTER_SOURCES)}")
     return replace(filters, data_source=data_source or None)
 
