@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Optional, Sequence
 
 from primus_lens_local.access import READ_TOKEN_VARIABLE, TOKEN_VARIABLE, TokenError, choose_tokens, remarks
@@ -34,6 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         from primus_lens_local.announcement import announcement
         from primus_lens_local.database import DatabaseError, default_database
+        from primus_lens_local.known_pods import KnownPods, KnownPodsError
         from primus_lens_local.listening import AddressError, bind, is_loopback, own_names, serve
         from primus_lens_local.server import create_app
     except ImportError as error:
@@ -44,8 +46,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         tokens = choose_tokens(options.token, options.read_token, options.no_token, os.environ, on_loopback)
         names = [] if tokens.write or on_loopback else own_names()
         database = options.database or default_database()
-        app = create_app(database, tokens.write, tokens.read, allowed_hosts=[*options.allow_host, *names])
-    except (DatabaseError, AddressError, TokenError) as error:
+        known_pods = KnownPods(options.known_pods) if options.known_pods else None
+        app = create_app(database, tokens.write, tokens.read, [*options.allow_host, *names], known_pods)
+    except (DatabaseError, AddressError, TokenError, KnownPodsError) as error:
         return _fail(str(error))
     except ImportError as error:
         return _fail(_missing(error))
@@ -104,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="without a token: a name with a domain by which browsers may call this server, such as lens.example.com; "
         "can be repeated. Addresses, names without a dot and this machine's own always may",
+    )
+    serve.add_argument(
+        "--known-pods",
+        metavar="FILE",
+        type=Path,
+        help="refuse reports of other pods, as a cluster does with pods that it does not know (yet); a line is a pod's "
+        "name, or one and the uid of its workload; it is read again when it changes",
     )
     return parser
 

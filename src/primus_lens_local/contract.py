@@ -24,7 +24,7 @@ class _Tags(Map):
 _IDS = {"source": STRING, "workload_uid": STRING, "pod_uid": STRING, "pod_name": STRING}
 _METRIC = Struct({"name": STRING, "value": FLOAT64, "step": INT64, "timestamp": FLOAT64, "tags": _Tags(STRING)})
 _LOG = Struct({"step": INT64, "timestamp": FLOAT64, "data": Map(ANY)})
-_FRAMEWORKS = Map(Struct({"detected": BOOL, "version": STRING, "initialized": BOOL}))
+_FREE_MAPS = Map(Map(ANY))
 _EVIDENCE = Struct(
     {
         "wandb": Struct(
@@ -34,9 +34,9 @@ _EVIDENCE = Struct(
         "pytorch": Struct(
             {"available": BOOL, "version": STRING, "cuda_available": BOOL, "detected_modules": Map(BOOL)},
         ),
-        "wrapper_frameworks": _FRAMEWORKS,
-        "base_frameworks": _FRAMEWORKS,
-        "system": Struct(dict.fromkeys(("python_version", "python_executable", "platform"), STRING)),
+        "wrapper_frameworks": _FREE_MAPS,
+        "base_frameworks": _FREE_MAPS,
+        "system": Map(ANY),
         "hardware": Struct(
             {
                 "gpu_arch": STRING,
@@ -72,7 +72,7 @@ _HINTS = Struct(
         "possible_frameworks": List(STRING),
         "confidence": STRING,
         "primary_indicators": List(STRING),
-        "framework_layers": Map(Struct({"layer": STRING, "base_frameworks": List(STRING)})),
+        "framework_layers": _FREE_MAPS,
     }
 )
 

@@ -3,7 +3,7 @@
 Rules kept from Go: `null` leaves the zero value; unknown keys are ignored; keys match exactly or else without
 regard to case; of a repeated key the last one counts, yet every occurrence must have the right type; numbers
 beyond float64 or int64 are refused; a lone surrogate and invalid UTF-8 become U+FFFD; NaN, Infinity and a byte
-order mark are not JSON. Stricter than Go in one point: anything after the first JSON value is refused.
+order mark are not JSON; what follows the first JSON value is not read.
 
 A parsed object is a tuple of (key, value) pairs and a parsed array is a list: that keeps repeated keys apart
 and costs no Python code per object.
@@ -20,6 +20,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 MAX_DEPTH = 200
 """How deep free-form JSON may nest; Go allows 10,000."""
 
+_SPACE = " \t\r\n"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abcdefABCDEF]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -46,10 +47,10 @@ _decoder = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=_refuse_cons
 
 
 def parse(body: bytes) -> Any:
-    """Parse a request body; raise FormatError if it is not one JSON value."""
+    """Parse a request body; raise FormatError if it does not begin with a JSON value."""
     text = body.decode("utf-8", errors="replace")
     try:
-        parsed = _decoder.decode(text)
+        parsed, _ = _decoder.raw_decode(text.lstrip(_SPACE))
         return _without_surrogates(parsed) if _SURROGATE_ESCAPE.search(text) else parsed
     except (ValueError, RecursionError) as error:
         raise FormatError(str(error)) from error

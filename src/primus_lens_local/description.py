@@ -6,6 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from primus_lens_local.answers import enveloped
+from primus_lens_local.generations import is_enveloped
+
 _TEXT = {"type": "string"}
 _INTEGER = {"type": "integer"}
 _OPTIONAL_INTEGER = {"type": ["integer", "null"]}
@@ -92,14 +95,19 @@ _ERRORS = {
     "400": "`invalid start time format`, or `invalid end time format`",
     "401": "the bearer token is missing or wrong (where the server asks for one)",
     "403": "a browser asks for another site or under a strange host name",
-    "404": "there is no such path, which an empty workload makes",
-    "405": "the path takes another method",
     "408": "the request came too slowly",
     "429": "too many wrong tokens come at once",
     "431": "the headers are too large",
     "500": "the database cannot be read",
     "503": "too much is asked of the server at once: try again after `Retry-After` seconds",
 }
+
+
+_CODES_INSTEAD = ("400", "500")
+_ENVELOPED_ERRORS = (
+    "what was found, or, with another `meta.code` than 2000 and no data: 4001 for a time that is none, 4004 for a "
+    "workload that is not known, 5000 for an unknown data source or a database that cannot be read"
+)
 
 
 class DescribedApp(FastAPI):
@@ -119,10 +127,18 @@ class DescribedApp(FastAPI):
 
 
 def _describe(path: str, responses: dict[str, Any]) -> None:
+    in_envelope = is_enveloped(path)
     for end, schema in _ANSWERS.items():
         if path.endswith(end):
-            responses["200"]["content"] = {"application/json": {"schema": schema}}
-    if path != "/health":
-        for status, why in _ERRORS.items():
-            schema = _object(error=_TEXT)
-            responses[status] = {"description": why, "content": {"application/json": {"schema": schema}}}
+            content = enveloped({"anyOf": [schema, {"type": "null"}]}) if in_envelope else schema
+            responses["200"]["content"] = {"application/json": {"schema": content}}
+    if path == "/health":
+        return
+    if in_envelope:
+        responses["200"]["description"] = _ENVELOPED_ERRORS
+    error = enveloped({"type": "null"}) if in_envelope else _object(error=_TEXT)
+    for status, why in _ERRORS.items():
+        if not (in_envelope and status in _CODES_INSTEAD):
+            responses[status] = {"description": why, "content": {"application/json": {"schema": error}}}
+    not_found = "there is no such path, which an empty workload makes"
+    responses["404"] = {"description": not_found, "content": {"text/plain": {"schema": _TEXT}}}

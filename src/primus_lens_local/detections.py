@@ -38,10 +38,17 @@ def framework_detection(engine: Engine, workload_uid: str) -> dict[str, Any]:
         "count": len(times),
         "first_time": min(times, default=None),
         "last_time": max(times, default=None),
-        "wrapper_framework": _chosen(evidence.content.get("wrapper_frameworks", {}), _WRAPPER_PRIORITY),
-        "base_framework": _chosen(evidence.content.get("base_frameworks", {}), _BASE_PRIORITY),
+        **chosen_frameworks(evidence.content),
         "evidence": evidence.content,
         "hints": hints.content,
+    }
+
+
+def chosen_frameworks(evidence: dict[str, Any]) -> dict[str, Optional[str]]:
+    """Return `{"wrapper_framework": name, "base_framework": name}`, None where none was detected."""
+    return {
+        "wrapper_framework": _chosen(evidence.get("wrapper_frameworks", {}), _WRAPPER_PRIORITY),
+        "base_framework": _chosen(evidence.get("base_frameworks", {}), _BASE_PRIORITY),
     }
 
 
@@ -77,5 +84,5 @@ def _size(key: str, value: Any) -> int:
 
 def _chosen(frameworks: dict[str, Any], priority: tuple[str, ...]) -> Optional[str]:
     """Return the first detected framework by priority, then by name; the cluster picks the rest at random."""
-    detected = sorted(name for name, entry in frameworks.items() if entry.get("detected"))
+    detected = sorted(name for name, entry in frameworks.items() if entry.get("detected") is True)
     return next((name for name in priority if name in detected), detected[0] if detected else None)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from primus_lens_local import answers
+from primus_lens_local.generations import is_enveloped
 
 # The pages that people open, from links of other sites too; an answer here is HTML and holds no data.
 PAGES = ("/", "/api/docs")
@@ -107,7 +108,7 @@ async def refuse(
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": message})
         return
-    is_query = scope["method"] in ("GET", "HEAD")
+    is_query = scope["method"] in ("GET", "HEAD") and not is_enveloped(scope["path"])
     body: dict[str, Any] = {"error": message} if is_query else answers.envelope(status, message)
     await respond(send, status, json.dumps(body).encode(), {"content-type": "application/json", **(headers or {})})
 

@@ -30,6 +30,9 @@ from primus_lens_local.decoding import INT64_MAX
 from primus_lens_local.limits import MAX_WORKLOADS_LISTED
 from primus_lens_local.tables import FrameworkDetection, MetricSummary, RunSummary, TrainingPerformance, WandbLog
 
+TARGET_ITERATION = "target_iteration"
+"""Shown beside the times of iterations only."""
+
 _Row = TrainingPerformance
 _STEPS_PER_FIRST_QUERY = 2048
 _STEPS_PER_QUERY = 65_536
@@ -117,10 +120,30 @@ def available(engine: Engine, workload_uid: str, filters: Filters) -> list[dict[
             counts = Counter({(name, source): int(count) for name, source, count in connection.execute(query)})
     found: dict[str, dict[str, Any]] = {}
     for (name, data_source), count in sorted(counts.items()):
+        if name == TARGET_ITERATION:
+            continue
         metric = found.setdefault(name, {"name": name, "data_source": [], "count": 0})
         metric["data_source"].append(data_source)
         metric["count"] += count
     return list(found.values())
+
+
+def has_workload(engine: Engine, workload_uid: str) -> bool:
+    """Return whether anything was ever reported for a workload."""
+    if holds_nul(workload_uid):
+        return False
+    with engine.connect() as connection:
+        tables = (RunSummary, FrameworkDetection, WandbLog)
+        found = (select(table.id).where(table.workload_uid == workload_uid).limit(1) for table in tables)
+        return any(connection.scalar(query) is not None for query in found)
+
+
+def has_metric(engine: Engine, workload_uid: str, name: str) -> bool:
+    """Return whether any run of a workload has a metric with a short name."""
+    query = select(MetricSummary.run_summary_id).join(RunSummary, RunSummary.id == MetricSummary.run_summary_id)
+    query = query.where(*Filters().of_runs(workload_uid), MetricSummary.name_key == name).limit(1)
+    with engine.connect() as connection:
+        return connection.scalar(query) is not None
 
 
 def workloads(engine: Engine) -> list[dict[str, Any]]:

@@ -13,11 +13,17 @@ from primus_lens_local import limits
 from primus_lens_local.admission import Admission
 from primus_lens_local.contract import DetectionRequest, LogsRequest, MetricsRequest
 from primus_lens_local.database import for_writing
+from primus_lens_local.detections import chosen_frameworks
 from primus_lens_local.steps import milliseconds, write_steps
 from primus_lens_local.tables import MAX_ID_LENGTH, FrameworkDetection, WandbLog
 
 StoredRequest = Union[MetricsRequest, DetectionRequest, LogsRequest]
 Row = dict[str, Any]
+
+
+# Of the framework that the cluster's database notes for a workload, and of that workload.
+_MAX_FRAMEWORK_LENGTH = 100
+_MAX_DETECTED_WORKLOAD_LENGTH = 128
 
 
 class UnstorableError(Exception):
@@ -29,7 +35,7 @@ class LimitError(Exception):
 
 
 def check_storable(request: StoredRequest) -> None:
-    """Raise UnstorableError for what Postgres refuses: an id over 256 characters, or U+0000 anywhere.
+    """Raise UnstorableError for what Postgres refuses: too long an id or framework, or U+0000 anywhere.
 
     Raise LimitError for a request that would keep all others waiting.
     """
@@ -45,10 +51,23 @@ def check_storable(request: StoredRequest) -> None:
     else:
         ids.append(request.namespace)
         texts = (request.type, request.version, request.evidence, request.hints)
+        _check_framework(request)
     if any(len(text) > MAX_ID_LENGTH for text in ids):
         raise UnstorableError(f"an id is longer than {MAX_ID_LENGTH} characters")
     if _holds_nul(ids) or any(_holds_nul(text) for text in texts):
         raise UnstorableError("a text holds U+0000")
+
+
+def _check_framework(request: DetectionRequest) -> None:
+    """The cluster's database is asked only where a framework was detected."""
+    chosen = chosen_frameworks(request.evidence)
+    framework = chosen["wrapper_framework"] or chosen["base_framework"]
+    if framework is None:
+        return
+    if len(framework) > _MAX_FRAMEWORK_LENGTH:
+        raise UnstorableError(f"a framework's name is longer than {_MAX_FRAMEWORK_LENGTH} characters")
+    if len(request.sender.workload) > _MAX_DETECTED_WORKLOAD_LENGTH:
+        raise UnstorableError(f"the workload of a framework is longer than {_MAX_DETECTED_WORKLOAD_LENGTH} characters")
 
 
 def write(

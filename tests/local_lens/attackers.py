@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
 import sys
 import threading
@@ -15,7 +16,7 @@ from typing import Callable
 
 import requests
 
-ALL_POINTS = "/api/v1/workloads/million/metrics/data?metrics=all"
+ALL_POINTS = "/workloads/million/metrics/data?metrics=all"
 POST = "POST /api/v1/wandb/{} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
 BODY_BYTES = 4 * 2**20
 
@@ -69,10 +70,11 @@ class Attack:
         requests.post(f"{self.url}/api/v1/wandb/metrics", json={"workload_uid": "n", "metrics": metrics}, timeout=60)
 
     def never_read(self) -> None:
-        self._hold(f"GET {ALL_POINTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 40, receive_buffer=4096)
+        self._hold(f"GET /v1{ALL_POINTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 40, receive_buffer=4096)
 
     def read_all(self) -> None:
-        with requests.get(self.url + ALL_POINTS, stream=True, timeout=60) as answer:
+        prefix = random.choice(("/api/v1", "/v1"))
+        with requests.get(f"{self.url}{prefix}{ALL_POINTS}", stream=True, timeout=60) as answer:
             if answer.status_code == 200:
                 for chunk in answer.iter_content(2**20):
                     self.counts["bytes read"] = self.counts.get("bytes read", 0) + len(chunk)

@@ -16,18 +16,23 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
+from primus_lens_local.generations import PREFIXES
 from primus_lens_local.server import create_app
 from primus_lens_local.tables import MAX_ID_LENGTH
 
+# Of both generations.
+SHARED = [
+    ("POST", "/wandb/metrics"),
+    ("POST", "/wandb/logs"),
+    ("POST", "/wandb/detection"),
+    ("POST", "/wandb/batch"),
+    ("GET", "/workloads/{workload_uid}/metrics/sources"),
+    ("GET", "/workloads/{workload_uid}/metrics/available"),
+    ("GET", "/workloads/{workload_uid}/metrics/data"),
+    ("GET", "/workloads/{workload_uid}/metrics/iteration-times"),
+]
 PATHS = [
-    ("POST", "/api/v1/wandb/metrics"),
-    ("POST", "/api/v1/wandb/logs"),
-    ("POST", "/api/v1/wandb/detection"),
-    ("POST", "/api/v1/wandb/batch"),
-    ("GET", "/api/v1/workloads/{workload_uid}/metrics/sources"),
-    ("GET", "/api/v1/workloads/{workload_uid}/metrics/available"),
-    ("GET", "/api/v1/workloads/{workload_uid}/metrics/data"),
-    ("GET", "/api/v1/workloads/{workload_uid}/metrics/iteration-times"),
+    *[(method, prefix + path) for prefix in PREFIXES for method, path in SHARED],
     ("GET", "/api/v1/workloads/{workload_uid}/metrics/summary"),
     ("GET", "/api/v1/workloads"),
     ("GET", "/api/v1/workloads/{workload_uid}/runs"),
@@ -36,7 +41,7 @@ PATHS = [
 ]
 
 # The others have nothing in them that could be wrong.
-NEGATED = PATHS[:9]
+NEGATED = PATHS[: len(PREFIXES) * len(SHARED) + 1]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 from starlette.websockets import WebSocketDisconnect
 
+from primus_lens_local.generations import PREFIXES
 from primus_lens_local.guards import HostNames
 from primus_lens_local.listening import own_names
 from primus_lens_local.routes import docs
@@ -55,8 +56,10 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestClien
 )
 def test_another_site_neither_reads_nor_writes(client: TestClient, headers: dict[str, str], status: int) -> None:
     assert client.get("/api/v1/workloads", headers=headers).status_code == status
-    posted = client.post("/api/v1/wandb/metrics", json=BODY, headers=headers)
-    assert (posted.status_code, posted.json()["meta"]["code"]) == (status, 2000 if status == 200 else status)
+    for prefix in PREFIXES:
+        posted = client.post(f"{prefix}/wandb/metrics", json=BODY, headers=headers)
+        assert (posted.status_code, posted.json()["meta"]["code"]) == (status, 2000 if status == 200 else status)
+        assert client.get(f"{prefix}/workloads/w/metrics/data", headers=headers).status_code == status
     assert client.get("/api/v1/workloads").json()["total_count"] == (status == 200)
 
 
@@ -106,6 +109,8 @@ def protects_itself(answer: Response) -> bool:
         ("/api/openapi.json", 200),
         ("/api/v1/workloads", 200),
         ("/api/v1/workloads/w/metrics/data?start=x&end=y", 400),
+        ("/v1/workloads/w/metrics/data", 200),
+        ("/v1/nowhere", 404),
         ("/health", 200),
         ("/nowhere", 404),
         ("/page/about", 200),
@@ -175,15 +180,17 @@ def test_a_server_without_a_token_answers_to_its_own_names_only(
 ) -> None:
     options = ["--host", "0.0.0.0", "--no-token", "--allow-host", "lens.our.example", "--allow-host", "b.example"]
     lens = start_lens(tmp_path / "lens.db", *options)
-    url = f"http://127.0.0.1:{lens.port}/api/v1"
+    url = f"http://127.0.0.1:{lens.port}"
     for host, status in HOSTS.items():
         headers = {"host": host.format(port=lens.port)}
-        answer = requests.get(f"{url}/workloads", headers=headers, timeout=20)
+        answer = requests.get(f"{url}/api/v1/workloads", headers=headers, timeout=20)
         assert answer.status_code == status, host
         if status == 403:
             assert "--allow-host" in answer.json()["error"]
             assert "--token" in answer.json()["error"]
-        assert requests.post(f"{url}/wandb/metrics", json=BODY, headers=headers, timeout=20).status_code == status, host
+        for prefix in PREFIXES:
+            posted = requests.post(f"{url}{prefix}/wandb/metrics", json=BODY, headers=headers, timeout=20)
+            assert posted.status_code == status, host
 
 
 def test_a_server_answers_to_the_names_of_its_machine() -> None:

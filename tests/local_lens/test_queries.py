@@ -76,7 +76,9 @@ def test_points_come_by_iteration_then_time(trained: Lens) -> None:
         ("{loss,acc}", {"loss", "acc"}),
         (" {acc, unknown} ", {"acc"}),
         ("all", {"loss", "acc"}),
-        ("{all}", {"loss", "acc"}),
+        ("{}", {"loss", "acc"}),
+        ("{all}", set()),
+        ("$__all", set()),
         ("", {"loss", "acc"}),
         ("unknown", set()),
         ("run_id", set()),
@@ -148,6 +150,23 @@ def test_iteration_times_have_one_point_per_step(trained: Lens) -> None:
         ],
         "total_count": 2,
     }
+
+
+def test_the_target_of_the_iterations_is_drawn_beside_their_times_only(either_lens: Lens) -> None:
+    either_lens.log(1, time=10.0, loss=0.5, target_iteration=0.1)
+    either_lens.log(2, time=20.0, target_iteration=1e300)
+    either_lens.log(3, time=30.0, loss=0.25)
+    found = either_lens.get(f"{WORKLOAD}/metrics/iteration-times")["data"]
+    assert [(point["metric_name"], point["value"], point["timestamp"]) for point in found] == [
+        ("iteration", 1, 10_000),
+        ("target_iteration", 0.1, 10_000),
+        ("iteration", 2, 20_000),
+        ("target_iteration", 1e300, 20_000),
+        ("iteration", 3, 30_000),
+    ]
+    assert {point["metric_name"] for point in either_lens.points()} == {"loss"}
+    listed = either_lens.get(f"{WORKLOAD}/metrics/available", start=0, end=40_000)["metrics"]
+    assert [metric["name"] for metric in listed] == ["loss"]
 
 
 def test_a_run_can_be_singled_out(trained: Lens) -> None:

@@ -73,7 +73,6 @@ def test_one_bad_metric_refuses_all_metrics(lens: Lens, member: str) -> None:
         gzip.compress(GOOD_BODY, mtime=0),
         b"\xef\xbb\xbf" + GOOD_BODY,
         GOOD_BODY.decode().encode("utf-16"),
-        GOOD_BODY + b"x",
         GOOD_BODY.replace(b"good", b"a\nb"),
         GOOD_BODY.replace(b"good", b"a\\x"),
         GOOD_BODY.replace(b"[", b"{").replace(b"]", b"}"),
@@ -102,7 +101,6 @@ def test_a_body_of_another_form_is_refused(lens: Lens, body: bytes) -> None:
         {"hardware": {"gpu_count": "8"}},
         {"hardware": {"gpu_memory_gb": "192"}},
         {"hardware": {"rocm_version": 6.2}},
-        {"system": {"python_version": 3.11}},
         {"software": {"packages": {"torch": 2.9}}},
         {"build": {"build_date": 20240101}},
         {"wandb": {"config": []}},
@@ -115,7 +113,6 @@ def test_a_body_of_another_form_is_refused(lens: Lens, body: bytes) -> None:
         {"wrapper_frameworks": {"lightning": True}},
         {"wrapper_frameworks": {"lightning": "2.6"}},
         {"base_frameworks": {"megatron": ["0.19"]}},
-        {"base_frameworks": {"megatron": {"version": 0.19}}},
     ],
     ids=json.dumps,
 )
@@ -151,9 +148,16 @@ def test_a_sender_without_workload_and_pod_is_refused(lens: Lens, kind: str, bod
     assert response.json()["meta"] == {"code": 400, "message": "either workload_uid or pod_name is required"}
 
 
-@pytest.mark.parametrize("path", ["/wandb/metrics", "/api/v2/wandb/metrics", "/api/v1/wandb/metric", "/nowhere"])
-def test_a_wrong_path_is_answered_as_in_the_cluster(lens: Lens, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/wandb/metrics", "/api/v2/wandb/metrics", "/v2/wandb/metrics", "/v1x/wandb/metrics", "/nowhere"]
+)
+def test_a_path_below_no_prefix_is_answered_as_in_the_cluster(lens: Lens, path: str) -> None:
     for method in ("GET", "POST"):
         answer = lens.client.request(method, path, content=GOOD_BODY)
         assert (answer.status_code, answer.text) == (404, "404 page not found")
-        assert answer.headers["content-type"].startswith("text/plain")
+        assert answer.headers["content-type"] == "text/plain"
+
+
+def test_another_method_is_said_so_where_the_cluster_has_no_path(lens: Lens) -> None:
+    answer = lens.client.post("/api/docs")
+    assert (answer.status_code, answer.json()["meta"]["code"]) == (405, 405)

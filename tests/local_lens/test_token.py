@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import sqlite3
 import time
@@ -17,6 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from primus_lens_local import guesses, sessions
 from primus_lens_local.auth import TokenAuth
+from primus_lens_local.generations import PREFIXES
 from primus_lens_local.server import create_app
 from primus_lens_local.sessions import Right, Sessions
 
@@ -80,6 +82,10 @@ def test_others_are_refused_in_the_words_of_the_api(client: TestClient, headers:
     assert (posted.status_code, posted.json()) == (401, envelope(401, MISSING))
     got = client.get("/api/v1/workloads", headers=headers)
     assert (got.status_code, got.json(), got.headers["www-authenticate"]) == (401, {"error": MISSING}, "Bearer")
+    posted = client.post("/v1/wandb/metrics", json=BODY, headers=headers)
+    assert (posted.status_code, posted.json()) == (401, envelope(401, MISSING))
+    got = client.get("/v1/workloads/w/metrics/data", headers=headers)
+    assert (got.status_code, got.json()) == (401, envelope(401, MISSING))
     assert client.get("/api/v1/workloads", headers=BEARER).json()["total_count"] == 0
 
 
@@ -93,6 +99,9 @@ def test_others_are_refused_in_the_words_of_the_api(client: TestClient, headers:
         "/page/about",
         "/page/static/app.js",
         "/page/charts/uplot.min.css",
+        "/api/v1/nothing",
+        "/v1/workloads/w/metrics/data",
+        "/v1/nothing",
         "/anything",
         "/%2e%2e/health",
         "/health/",
@@ -250,9 +259,10 @@ def test_the_read_only_token_reads_and_posts_nothing(client: TestClient) -> None
     page = log_in(client, READ_TOKEN)
     assert client.get("/page/workloads", headers=page).status_code == 200
     assert client.get("/page/about", headers=page).json()["session"] == "read"
-    for headers in (reader, page):
+    assert client.get("/v1/workloads/w/metrics/data", headers=reader).json()["meta"]["code"] == 4004
+    for headers, prefix in itertools.product((reader, page), PREFIXES):
         for kind in ("metrics", "logs", "detection", "batch"):
-            posted = client.post(f"/api/v1/wandb/{kind}", json=BODY, headers=headers)
+            posted = client.post(f"{prefix}/wandb/{kind}", json=BODY, headers=headers)
             assert (posted.status_code, posted.json()["meta"]["code"]) == (403, 403)
             assert "read-only token" in posted.json()["meta"]["message"]
     assert client.get("/api/v1/workloads", headers=BEARER).json()["total_count"] == 0

@@ -178,6 +178,26 @@ def test_the_framework_tab_reads_well(view: View, log: Log, detect: Callable[...
     assert "mi300x" in page.locator(".facts").inner_text()
 
 
+def test_whatever_a_report_holds_is_shown_as_text(
+    view: View, log: Log, detect: Callable[..., None], workload: str
+) -> None:
+    odd = {"toString": 1, "valueOf": [None]}
+    detect(
+        {
+            "wrapper_frameworks": {"lightning": {"detected": True, "version": odd}},
+            "system": {"platform": odd, "cpus": [1, {}], "none": None, "empty": []},
+            "wandb": {"config": {"odd": odd}},
+        }
+    )
+    page = view.open(workload, tab="framework")
+    headline = page.locator(".headline")
+    headline.get_by_text("lightning").wait_for()
+    assert '"toString":1' in headline.inner_text()
+    system = page.locator(".facts section", has_text="System")
+    assert system.locator("dt").all_inner_texts() == ["platform", "cpus"]
+    assert system.locator("dd").all_inner_texts() == ['{"toString":1,"valueOf":[null]}', "[1,{}]"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_follows_the_systems_colours_until_told(
     view_of: Callable[..., View], lens: Lens, log: Log, workload: str, scheme: Any

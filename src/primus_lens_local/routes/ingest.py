@@ -1,7 +1,8 @@
-"""`POST /api/v1/wandb/*`: decode as the server does, store, and answer once it is committed."""
+"""`POST …/wandb/*`: decode as the server does, store, and answer once it is committed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Optional, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -11,13 +12,21 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from primus_lens_local import answers, contract
+from primus_lens_local.contract import Sender
 from primus_lens_local.decoding import FormatError, Struct
+from primus_lens_local.generations import PREFIXES
 from primus_lens_local.limits import LARGE_BODY_BYTES
-from primus_lens_local.routes.dependencies import get_writer
+from primus_lens_local.routes.dependencies import get_known_pods, get_writer
 from primus_lens_local.store import LimitError, StoredRequest, UnstorableError, check_storable
-from primus_lens_local.writer import WriteError, Writer
+from primus_lens_local.writer import WriteError
 
-router = APIRouter(prefix="/api/v1/wandb", tags=["ingest"])
+router = APIRouter(prefix="/wandb", tags=["ingest"])
+
+_MESSAGES = {
+    "metrics": "metrics reported successfully",
+    "logs": "training data reported successfully",
+    "detection": "detection reported successfully",
+}
 
 # Decoding a larger body would keep the event loop, and everybody else's requests, waiting for milliseconds.
 _DECODED_AT_ONCE = 16 * 1024
@@ -44,19 +53,19 @@ def _described(body: Struct, data: dict[str, Any] = answers.ACCEPTED_SCHEMA) -> 
 @router.post("/metrics", **_described(contract.METRICS_BODY))
 async def report_metrics(request: Request) -> Response:
     """Store metrics: one row per step of a run. The tag `kind: summary` makes one a value of its run's summary, too."""
-    return await _report(request, contract.decode_metrics)
+    return await _report(request, "metrics", contract.decode_metrics)
 
 
 @router.post("/logs", **_described(contract.LOGS_BODY))
 async def report_logs(request: Request) -> Response:
     """Store what wandb.log calls held, whole."""
-    return await _report(request, contract.decode_logs)
+    return await _report(request, "logs", contract.decode_logs)
 
 
-@router.post("/detection", **_described(contract.DETECTION_BODY))
+@router.post("/detection", **_described(contract.DETECTION_BODY, answers.DETECTION_SCHEMA))
 async def report_detection(request: Request) -> Response:
     """Store which frameworks, hardware and software a process was seen to use."""
-    return await _report(request, contract.decode_detection)
+    return await _report(request, "detection", contract.decode_detection)
 
 
 @router.post("/batch", **_described(contract.BATCH_BODY, answers.BATCH_SCHEMA))
@@ -76,10 +85,10 @@ async def report_batch(request: Request) -> Response:
         if part is None:
             continue
         try:
-            results[kind] = {"success": True, "data": await _store(get_writer(request), part)}
+            results[kind] = {"success": True, **await _store(request, kind, part)}
         except _RefusedError as refused:
             results[kind] = {"success": False, "error": refused.message}
-    return answers.ok({"message": "batch processed", "results": results})
+    return answers.ok({"success": True, "results": results})
 
 
 class DirectIngest:
@@ -87,7 +96,8 @@ class DirectIngest:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._endpoints = {route.path: route.endpoint for route in router.routes if isinstance(route, APIRoute)}
+        routes = [route for route in router.routes if isinstance(route, APIRoute)]
+        self._endpoints = {f"{prefix}{route.path}": route.endpoint for prefix in PREFIXES for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request or pass it on."""
@@ -99,9 +109,12 @@ class DirectIngest:
             await response(scope, receive, send)
 
 
-async def _report(request: Request, decode: Callable[[bytes], StoredRequest]) -> Response:
+async def _report(request: Request, kind: str, decode: Callable[[bytes], StoredRequest]) -> Response:
     try:
-        return answers.ok(await _store(get_writer(request), await _decode(request, decode)))
+        decoded = await _decode(request, decode)
+        if not decoded.sender.is_identified:
+            raise _RefusedError(400, answers.UNIDENTIFIED)
+        return answers.ok({"message": _MESSAGES[kind], **await _store(request, kind, decoded)})
     except _RefusedError as refused:
         return answers.failure(refused.status, refused.message)
 
@@ -129,23 +142,36 @@ def _decoded_or_none(decode: Callable[[bytes], Decoded], body: bytes) -> Optiona
         return None
 
 
-async def _store(writer: Writer, request: StoredRequest) -> dict[str, Any]:
-    if not request.sender.is_identified:
-        raise _RefusedError(400, answers.UNIDENTIFIED)
-    kind, count = _kind_and_count(request)
-    try:
-        check_storable(request)
-        await writer.write(request)
-    except LimitError as error:
-        raise _RefusedError(400, str(error)) from error
-    except (UnstorableError, WriteError) as error:
-        raise _RefusedError(500, f"failed to process {kind}") from error
-    return answers.accepted(kind, count)
+async def _store(asked: Request, kind: str, request: StoredRequest) -> dict[str, int]:
+    """Store a request for each workload that its sender belongs to; return the counts of the answer."""
+    workloads = _workloads(asked, request.sender)
+    stored = 0
+    refused = _RefusedError(400, answers.NO_WORKLOAD)
+    for workload_uid in workloads:
+        owned = replace(request, sender=replace(request.sender, workload_uid=workload_uid))
+        try:
+            check_storable(owned)
+            await get_writer(asked).write(owned)
+            stored += 1
+        except LimitError as error:
+            refused = _RefusedError(400, str(error))
+        except (UnstorableError, WriteError):
+            refused = _RefusedError(500, f"failed to process {kind}")
+    if not stored:
+        raise refused
+    return {**_count(request), "workloads_count": len(workloads), "success_count": stored}
 
 
-def _kind_and_count(request: StoredRequest) -> tuple[str, int]:
+def _workloads(asked: Request, sender: Sender) -> list[str]:
+    known_pods = get_known_pods(asked)
+    if sender.workload_uid or known_pods is None:
+        return [sender.workload] if sender.is_identified else []
+    return known_pods.workloads_of(sender.pod_name)
+
+
+def _count(request: StoredRequest) -> dict[str, int]:
     if isinstance(request, contract.MetricsRequest):
-        return "metrics", len(request.metrics)
+        return {"count": len(request.metrics)}
     if isinstance(request, contract.LogsRequest):
-        return "logs", len(request.logs)
-    return "detection", 1
+        return {"count": len(request.logs)}
+    return {}

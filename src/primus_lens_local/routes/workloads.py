@@ -10,7 +10,7 @@ from primus_lens_local import queries
 from primus_lens_local.detections import framework_detection
 from primus_lens_local.routes.dependencies import EngineOfApp
 
-router = APIRouter(prefix="/api/v1/workloads", tags=["workloads"])
+router = APIRouter(prefix="/workloads", tags=["workloads"])
 
 
 @router.get("")

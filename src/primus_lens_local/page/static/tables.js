@@ -67,7 +67,7 @@ export function frameworkView(found) {
   }
   const { evidence, hints } = found;
   const layer = (title, name, entries) => h("div", {}, h("dt", {}, title), h("dd", {}, name ?? hints[`${entries}s`]?.[0] ?? "none", " ",
-    h("small", {}, [evidence[`${entries}s`]?.[name]?.version, !name && hints[`${entries}s`]?.[0] && "a guess"].filter(Boolean).join(" "))));
+    h("small", {}, [shown(evidence[`${entries}s`]?.[name]?.version ?? ""), !name && hints[`${entries}s`]?.[0] && "a guess"].filter(Boolean).join(" "))));
   const { packages, ...software } = evidence.software ?? {};
   const { config, ...wandb } = evidence.wandb ?? {};
   const { detected_modules: modules, ...pytorch } = evidence.pytorch ?? {};
@@ -87,11 +87,15 @@ export function frameworkView(found) {
 
 /** Names and values; nothing for what is not known. */
 function facts(title, values) {
-  const known = Object.entries(values ?? {}).filter(([, value]) => value !== "" && value !== null && value !== 0 && String(value) !== "");
+  const known = Object.entries(values ?? {}).filter(([, value]) => value !== null && value !== 0 && !["", "[]"].includes(shown(value)));
   if (!known.length) return null;
-  const text = (value) => (value === true ? "yes" : value === false ? "no" : typeof value === "object" ? JSON.stringify(value) : String(value));
   return h("section", {}, h("h2", {}, title, h("span", {}, plural(known.length, "entry").replace("entrys", "entries"))),
-    h("dl", {}, known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, text(value))))));
+    h("dl", {}, known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, shown(value))))));
+}
+
+/** What a report holds, as text: it may be anything, objects with a toString of their own among it. */
+function shown(value) {
+  return value === true ? "yes" : value === false ? "no" : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
 /** Headings that begin with # are of numbers. */
