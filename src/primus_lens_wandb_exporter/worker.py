@@ -350,7 +350,9 @@ class Worker:
             # Without its import system the interpreter can do no more than write what is ready.
             if left <= 0 or not sys.meta_path:
                 return
-            time.sleep(min(delay or 0.0, left))
+            # Not for what is queued, and not for what only waits to become better.
+            if self.sink.work_left():
+                time.sleep(min(delay or 0.0, left))
 
 
 def size_in_memory(record: Record) -> int:

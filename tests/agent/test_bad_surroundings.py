@@ -103,6 +103,16 @@ def test_on_kubernetes_the_hostname_stands_in_for_the_pods_name(faulty: FaultyLe
     }
 
 
+def test_the_hostname_of_a_node_names_no_pod(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
+    import socket
+
+    in_pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "NODE_NAME": socket.gethostname()}
+    training = faulty_trainer.run(SCRIPT, WORKLOAD_UID="", **in_pod)
+
+    assert faulty.requests == []
+    assert "neither WORKLOAD_UID nor POD_NAME is set" in training.stderr
+
+
 def test_an_unwritable_path_is_one_warning(trainer: Trainer, lens: Lens) -> None:
     (trainer.directory / "file").write_text("")
     path = str(trainer.directory / "file" / "below")

@@ -303,3 +303,39 @@ def test_a_resumed_run_tells_again(faulty: FaultyLens, trainer: Trainer) -> None
 
     assert [frameworks(body) for body in faulty.detections] == [ONLY["deepspeed"]] * 2
     assert {body["evidence"]["wandb"]["id"] for body in faulty.detections} == {"r"}
+
+
+def test_a_workload_uid_that_lens_cannot_store_with_a_framework_costs_the_detection_alone(
+    faulty: FaultyLens, trainer: Trainer
+) -> None:
+    script = """
+import torch, wandb
+for _ in range(2):
+    run = wandb.init(project="p")
+    run.log({"a": 1})
+    run.finish()
+"""
+    training = trainer.run(script, WORKLOAD_UID="w" * 129)
+
+    assert len(faulty.taken) == 2
+    assert faulty.detections == []
+    (line,) = [line for line in training.stderr.splitlines() if "Primus Lens" in line]
+    assert "WORKLOAD_UID has 129 characters" in line
+    trainer.run(script, WORKLOAD_UID="w" * 128)
+    assert len(faulty.detections) == 2
+
+
+def test_a_run_without_lens_looks_no_more_than_it_must(faulty: FaultyLens, trainer: Trainer) -> None:
+    """Where no sink takes detections nothing waits for ever."""
+    training = trainer.run(
+        HEAD
+        + """
+log_for(1)
+run.finish()
+print("waiting:", len(run_detection._waiting))
+""",
+        PRIMUS_LENS_WANDB_API_REPORTING="false",
+    )
+
+    assert "waiting: 0" in training.stdout
+    assert faulty.detections == []

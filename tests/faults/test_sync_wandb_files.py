@@ -84,6 +84,16 @@ def test_detection_tells_what_the_file_tells_and_nothing_of_this_machine(
     assert body["hints"]["confidence"] == "low"
 
 
+def test_a_uid_that_lens_cannot_store_with_a_framework_costs_the_detection_alone(
+    faulty: FaultyLens, faulty_trainer: Trainer
+) -> None:
+    wandb_records.write(faulty_trainer.directory / "wandb", "r1", telemetry(1, 9), row(0, a=1), ending())
+    found = sync(faulty_trainer, "--workload-uid", "w" * 129, "wandb")
+    assert found.returncode == 0
+    assert "what framework the run uses is not told: the workload's uid has 129 characters" in found.stdout
+    assert (len(faulty.taken), faulty.detections) == (1, [])
+
+
 def test_frameworks_are_what_wandb_noted_as_imported(faulty: FaultyLens, faulty_trainer: Trainer) -> None:
     wandb_records.write(faulty_trainer.directory / "wandb", "r1", telemetry(1, 9), row(0, a=1), ending())
     assert sync(faulty_trainer, "wandb").returncode == 0

@@ -31,6 +31,8 @@ class FaultyLens:
         self.requests: list[tuple[float, dict[str, Any]]] = []
         self.taken: list[tuple[float, dict[str, Any]]] = []
         self.detections: list[dict[str, Any]] = []
+        # Path and Authorization header of every request.
+        self.heard: list[tuple[str, str | None]] = []
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
         self.up()
@@ -85,6 +87,7 @@ class Handler(BaseHTTPRequestHandler):
             close(self, body)
             return
         self.faulty.request_count += 1
+        self.faulty.heard.append((self.path, self.headers.get("Authorization")))
         found = json.loads(body)
         if "metrics" in found:
             self.faulty.requests.append((time.monotonic(), found))
@@ -157,6 +160,26 @@ def foreign(status: int, content: bytes) -> Behaviour:
         handler.answer(status, content)
 
     return behave
+
+
+def only_under(prefix: str) -> Behaviour:
+    """Has its routes under one prefix, as a stock Lens has them under /v1, and a 404 in text for everything else."""
+
+    def behave(handler: Handler, body: bytes) -> None:
+        if handler.path.startswith(prefix + "/"):
+            handler.path = "/api/v1" + handler.path[len(prefix) :]
+            forward(handler, body)
+        else:
+            handler.answer(404, b"404 page not found", Content_Type="text/plain")
+
+    return behave
+
+
+def store_half(handler: Handler, body: bytes) -> None:
+    """The pod belongs to two workloads, and one of them could not be stored."""
+    data = {"message": "metrics reported successfully", "count": 1, "workloads_count": 2, "success_count": 1}
+    answer = {"meta": {"code": 2000, "message": "OK"}, "data": data, "tracing": None}
+    handler.answer(200, json.dumps(answer).encode())
 
 
 def flood_with_100_continue(handler: Handler, body: bytes) -> None:

@@ -34,6 +34,7 @@ class StandInLens:
         self.url = ""
         # Method, path with the query string, and token of each request.
         self.requests: list[tuple[str, str, str]] = []
+        self.headers_of_last: dict[str, str] = {}
 
     @property
     def base_url(self) -> str:
@@ -55,6 +56,7 @@ def running_stand_in(lens: StandInLens) -> Iterator[StandInLens]:
         def _answer(self, status: int, document: Any) -> None:
             token = self.headers.get("Authorization", "")
             lens.requests.append((self.command, self.path, token))
+            lens.headers_of_last = dict(self.headers)
             if status != 404 and lens.token and token != "Bearer " + lens.token:
                 status, document = 401, {"code": 401, "message": "authentication required"}
             is_text = document is None

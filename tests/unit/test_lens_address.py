@@ -12,9 +12,9 @@ from primus_lens_wandb_exporter.sinks.lens_address import (
     REFUSED,
     UNREACHABLE,
     ProbeResult,
-    is_lens_answer,
     join_path,
     probe,
+    read_envelope,
     siblings,
 )
 from primus_lens_wandb_exporter.sinks.lens_client import make_headers
@@ -62,9 +62,9 @@ def test_the_guides_address_is_the_first_and_each_is_known_once() -> None:
 
 
 def test_only_the_envelope_is_an_answer_of_lens() -> None:
-    assert is_lens_answer(ASKS_WHOSE)
+    assert read_envelope(ASKS_WHOSE) == (400, "either workload_uid or pod_name is required", None)
     for content in (b"", b"{}", b"404 page not found", b'{"meta": {"code": "400"}}', b'{"code": 401}'):
-        assert not is_lens_answer(content)
+        assert read_envelope(content) is None
 
 
 def ask(behaviour: hostile.Behaviour, token: str = "", limit_s: float = 10.0) -> ProbeResult:

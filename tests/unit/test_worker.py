@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from primus_lens_wandb_exporter.identity import Identity, Place
-from primus_lens_wandb_exporter.records import MetricsRecord, Record, Run
+from primus_lens_wandb_exporter.records import DetectionRecord, MetricsRecord, Record, Run
 from primus_lens_wandb_exporter.worker import Worker
 
 RUN = Run("r", Identity("w"), Place(), "writer")
@@ -96,6 +96,49 @@ class TakingSink(FailingSink):
         self.is_in_use = True
         self.steps += [record.step for record in records if isinstance(record, MetricsRecord)]
         self.is_in_use = False
+
+
+def test_a_detection_waits_with_the_thread_until_it_is_due() -> None:
+    sink = TakingSink()
+    taken: list[Record] = []
+    sink.accept = taken.extend  # type: ignore[method-assign,assignment]
+    worker = Worker(sink, 1e9)
+    due_in = {"late": 1000.0, "soon": 0.5}
+    late, soon, now = (
+        DetectionRecord(RUN, dict, lambda: due_in["late"]),
+        DetectionRecord(RUN, dict, lambda: due_in["soon"]),
+        DetectionRecord(RUN, dict),
+    )
+    for detection in (late, soon, now):
+        worker.put(detection, 100)
+    worker.request_flush().done.wait(20)
+    assert taken == [now]
+
+    # Nothing wakes the thread but the time that it was told.
+    due_in["soon"] = 0.0
+    deadline = time.monotonic() + 20
+    while soon not in taken:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    due_in["late"] = 0.0
+    assert worker.request_flush().done.wait(20)
+    assert taken == [now, soon, late]
+
+
+def test_what_is_due_is_told_where_no_thread_runs() -> None:
+    sink = TakingSink()
+    taken: list[Record] = []
+    sink.accept = taken.extend  # type: ignore[method-assign,assignment]
+    worker = Worker(sink, 1e9)
+    worker._start = lambda: None  # type: ignore[method-assign]
+    due, late = DetectionRecord(RUN, dict), DetectionRecord(RUN, dict, lambda: 1000.0)
+    worker.put(late, 100)
+    worker.put(due, 100)
+    began = time.monotonic()
+    worker.drain_here(began + 60)
+    assert taken == [due]
+    assert time.monotonic() - began < 30
 
 
 def put_with_interruption(worker: Worker, position: int) -> int:

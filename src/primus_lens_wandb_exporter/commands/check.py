@@ -12,6 +12,7 @@ from .check_interpreter import (
     report_requests,
     report_wandb,
 )
+from .check_otlp import report_otlp
 from .check_settings import report_identity, report_place, report_settings
 from .environment import Environment, read_environment
 from .json_report import JsonReport
@@ -94,4 +95,7 @@ def _report_all(report: Report, environment: Environment, is_visitor: bool) -> b
     report_file(report, values, environment.place)
     report.about("lens")
     report_lens(report, values, environment.identity.workload_uid)
+    if values.otlp is not None:
+        report.about("otlp")
+        report_otlp(report, values.otlp)
     return facts.wandb_is_patched

@@ -66,7 +66,7 @@ def _why_not_writable(root: str, path: str) -> str:
 def report_lens(report: Report, values: settings.Settings, workload_uid: str) -> None:
     if not values.api_reporting:
         report.good("Lens: not used, because PRIMUS_LENS_WANDB_API_REPORTING is false")
-        if values.output_path is None or not values.save_local:
+        if values.otlp is None and (values.output_path is None or not values.save_local):
             report.warning(
                 "nothing is recorded anywhere: both reporting and the file are off",
                 "set PRIMUS_LENS_WANDB_API_REPORTING=true or PRIMUS_LENS_WANDB_OUTPUT_PATH",

@@ -6,10 +6,12 @@ import socket
 from typing import Dict
 
 from ..redaction import EXTRA_KEYS_VARIABLE
+from ..sinks.otlp_settings import OWN_ENDPOINT
 from .environment import SWITCH, Environment
 from .pod_name import doubt_hostname
 from .report import Report, redact_addresses, show
 
+_OTLP_STEP = "PRIMUS_LENS_WANDB_OTLP_STEP_ATTRIBUTE"
 _TOKEN = "PRIMUS_LENS_API_TOKEN"
 # Every variable with the field of Settings that it fills, in the order of the guides.
 _VARIABLES = {
@@ -35,6 +37,9 @@ def report_settings(report: Report, environment: Environment) -> None:
     for variable, field in _VARIABLES.items():
         in_force[variable] = getattr(environment.settings, field)
     in_force[_TOKEN] = "***" if environment.settings.api_token else None
+    otlp = environment.settings.otlp
+    in_force[OWN_ENDPOINT] = otlp.endpoint if otlp is not None and otlp.is_own else None
+    in_force[_OTLP_STEP] = otlp is not None and otlp.has_step_attribute
     in_force[EXTRA_KEYS_VARIABLE] = os.environ.get(EXTRA_KEYS_VARIABLE) or None
     told = {}
     for variable, value in in_force.items():
@@ -90,4 +95,4 @@ def report_place(report: Report, environment: Environment) -> None:
     about_settings = {text for variable in (SWITCH, *_VARIABLES) for text in environment.warnings_about(variable)}
     for text in environment.warnings:
         if text not in about_settings:
-            report.warning(text, "correct it, or unset it")
+            report.warning(redact_addresses(text), "correct it, or unset it")

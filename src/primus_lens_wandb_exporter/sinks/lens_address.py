@@ -107,11 +107,6 @@ def judge_probe(status: int, headers: Any, content: bytes) -> ProbeResult:
     return ProbeResult(NOT_LENS, reason, CORRECT_ADDRESS)
 
 
-def is_lens_answer(content: bytes) -> bool:
-    """Whether this has the form in which Lens answers, and not that of a proxy, a login page or another service."""
-    return read_envelope(content) is not None
-
-
 def read_envelope(content: bytes) -> Optional[Envelope]:
     """What is in an answer in Lens's form; None when it is in another."""
     import json

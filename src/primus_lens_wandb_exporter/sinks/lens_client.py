@@ -80,7 +80,7 @@ class LensClient:
         found = probe(self._http.exchange, address, self.headers, limit_s)
         if found.kind != LENS:
             self._http.close()
-        return found._replace(trouble=self._http.without_secret(found.trouble))
+        return found
 
     def forget_connection(self) -> None:
         """In the child of a fork the connection is the parent's: it is neither used nor closed."""
