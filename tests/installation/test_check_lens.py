@@ -100,6 +100,8 @@ def test_a_token_is_told_to_be_missing_taken_or_not_asked_for(
         without = check(installed, lens.base_url)
         wrong = check(installed, lens.base_url, PRIMUS_LENS_API_TOKEN="wrong")
         right = check(installed, lens.base_url, PRIMUS_LENS_API_TOKEN=TOKEN)
+        by_another_prefix = check(installed, lens.url + "/api/v1")
+    assert f"✗ Lens at {lens.base_url}: HTTP 401" in by_another_prefix.stdout
     for refused in (without, wrong):
         assert refused.returncode == 1
         assert f"✗ Lens at {lens.base_url}: HTTP 401" in refused.stdout

@@ -69,7 +69,7 @@ def test_numbers_of_every_kind_keep_their_type_and_value(receiver: OtlpReceiver,
         import numpy as np, wandb
         run = wandb.init(project="p")
         run.log({"int": 3, "float": 0.1, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
-                 "less": float("-inf"), "tiny": 5e-324, "large": 2**62, "huge": 2**80, "negative": -(2**63)})
+                 "less": float("-inf"), "tiny": 5e-324, "large": 2**62, "negative": -(2**63)})
         run.log({"array": np.float32(0.5), "one": np.array([7]), "nested": {"a": {"b": 1.5}}, "step": 9, "source": 2.5})
         run.log({"text": "bert", "histogram": wandb.Histogram([1, 2]), "none": None})
         run.log({"bool of numpy": np.bool_(True), "损失/α": 1.0, "with space": 2})
@@ -88,7 +88,6 @@ def test_numbers_of_every_kind_keep_their_type_and_value(receiver: OtlpReceiver,
         "less": -math.inf,
         "tiny": 5e-324,
         "large": 2**62,
-        "huge": float(2**80),
         "negative": -(2**63),
         "array": 0.5,
         "one": 7,
@@ -154,6 +153,8 @@ def test_rows_that_only_wandb_numbers_come_from_its_file(receiver: OtlpReceiver,
         run.finish()
         """,
         PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="30",
+        # Old versions of wandb note whole seconds: several rows have the same time.
+        PRIMUS_LENS_WANDB_OTLP_STEP_ATTRIBUTE="true",
     )
 
     assert last_values(receiver) == numbers(training.history)

@@ -77,12 +77,14 @@ class OtlpReceiver:
         return [point for point in found if run_id is None or point.run_id == run_id]
 
     def history(self, run_id: str | None = None) -> dict[tuple[int, str], list[float]]:
-        """Values by step and name; the step is that of the point of `wandb.step` with the same time and resource."""
+        """Values by step and name; the step is the attribute, or that of the point of `wandb.step` with the same time
+        and resource."""
         steps = {(str(p.resource), p.time_ns): int(p.value) for p in self.all_points() if _is_step(p)}
         found: dict[tuple[int, str], list[float]] = {}
         for point in self.points(run_id):
             if not point.kind:
-                step = steps[str(point.resource), point.time_ns]
+                step = point.attributes.get(STEP)
+                step = steps[str(point.resource), point.time_ns] if step is None else step
                 found.setdefault((step, point.attributes["wandb.metric"]), []).append(point.value)
         return found
 

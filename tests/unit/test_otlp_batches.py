@@ -122,6 +122,16 @@ def test_names_that_no_server_takes_are_counted() -> None:
     assert [(point.name, point.value) for point in points(request)] == [("half \\ud800 pair", 3)]
 
 
+def test_an_int_that_64_bits_cannot_hold_is_a_float() -> None:
+    gathering = batcher()
+    metrics: dict[str, Number] = {"most": 2**63 - 1, "more": 2**63, "least": -(2**63), "less": -(2**63) - 1}
+    gathering.add(MetricsRecord(RUN, 0, 0, 1.7e9, metrics, metrics), now=10.0)
+    (request,) = gathering.take_due(10.0, urgent=True)
+    found = {point.name: point.value for point in points(request)}
+    assert found == {"most": 2**63 - 1, "more": 2.0**63, "least": -(2**63), "less": -(2.0**63)}
+    assert [type(found[name]) for name in metrics] == [int, float, int, float]
+
+
 @pytest.mark.parametrize("timestamp", [-1.0, 1e11, float("nan")])
 def test_times_that_nanoseconds_cannot_tell_are_counted(timestamp: float) -> None:
     gathering = batcher()

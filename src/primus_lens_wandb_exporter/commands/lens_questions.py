@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, urlsplit
 
-from ..sinks.lens_address import LENS, NOT_LENS, UNREACHABLE, ProbeResult, join_path, probe, siblings
+from ..sinks.lens_address import LENS, NOT_LENS, REFUSED, UNREACHABLE, ProbeResult, join_path, probe, siblings
 from ..sinks.lens_client import make_headers
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def find_lens(addresses: Sequence[str], token: str, are_users: bool) -> FoundLen
         asked.append((address, result))
         if result.kind == NOT_LENS and are_users:
             for sibling in siblings(address):
-                if probe(exchange, sibling, make_headers(token), LIMIT_S).kind == LENS:
-                    return FoundLens(sibling, ProbeResult(LENS), asked)
+                result = probe(exchange, sibling, make_headers(token), LIMIT_S)
+                if result.kind in (LENS, REFUSED):
+                    return FoundLens(sibling, result, asked)
     # Something that answers tells more than what does not.
     address, result = next(((at, found) for at, found in asked if found.kind != UNREACHABLE), asked[0])
     return FoundLens(address, result, [one for one in asked if one[0] != address])
