@@ -195,8 +195,17 @@ def test_without_an_address_the_known_ones_are_asked_without_the_token(
     assert (report.warnings, report.failures) == (1, 0)
     assert "http://127.0.0.1:9/v1: nothing listens there" in printed
     assert "http://127.0.0.1:9/api/v1: nothing listens there" in printed
-    assert "PRIMUS_LENS_API_TOKEN is not sent there" in printed
-    assert "→ run: export PRIMUS_LENS_API_BASE_URL=" in printed
+    assert "a token goes only to an address that is set" in printed
+    assert "→ run: export PRIMUS_LENS_API_BASE_URL=http://<host>:<port>/v1" in printed
+
+    stock_lens.token = TOKEN
+    monkeypatch.setattr(check_destinations, "KNOWN_ADDRESSES", ("http://127.0.0.1:9/v1", stock_lens.base_url))
+    check_destinations.report_lens(report, settings.read_settings(), "w-1")
+    printed = capsys.readouterr().out
+    assert (report.warnings, report.failures) == (1, 1)
+    assert f"✗ Lens at {stock_lens.base_url}: HTTP 401" in printed
+    assert f"→ run: export PRIMUS_LENS_API_BASE_URL={stock_lens.base_url}, if that is your Lens" in printed
+    assert {token for _, _, token in stock_lens.requests} == {""}
 
 
 def test_the_hostname_of_a_node_is_a_warning_unless_the_workload_is_named(
