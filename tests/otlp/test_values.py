@@ -8,7 +8,7 @@ from typing import Any
 from ..support.lens import Lens
 from ..support.otlp_receiver import CONFIG, INFO, STEP, OtlpReceiver, Point
 from ..support.training import Trainer, Training
-from ..support.wandb_file import History, scalars
+from ..support.wandb_file import History, read_history, scalars
 
 _AS_WANDB_WRITES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -61,6 +61,12 @@ def test_20_000_calls_arrive_as_60_000_points_at_the_times_of_their_calls(
     for name in ("train/loss", "epoch", "lr"):
         assert times_of(points, name) == calls
     assert [p.time_ns for p in receiver.all_points() if p.name == STEP] == calls
+    # wandb's own clock is read in the same call, by some versions in whole seconds, by others in another process.
+    (file,) = training.wandb_files.values()
+    wandbs = {step: row["_timestamp"] for step, row in read_history(file, prefix="_timestamp").items()}
+    ours = {step: point.time_ns / 1e9 for step, point in enumerate(p for p in points if p.name == "epoch")}
+    assert wandbs.keys() == ours.keys()
+    assert max(abs(wandbs[step] - ours[step]) for step in ours) < 20
 
 
 def test_numbers_of_every_kind_keep_their_type_and_value(receiver: OtlpReceiver, otlp_trainer: Trainer) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Dict
 from .. import identity, settings
 from ..owned_files import OwnedFiles
 from ..sinks import jsonl
-from ..sinks.lens_address import KNOWN_ADDRESSES, LENS, UNREACHABLE
+from ..sinks.lens_address import KNOWN_ADDRESSES, LENS, REFUSED, UNREACHABLE
 from .lens_questions import (
     EMPTY,
     ENVELOPE,
@@ -109,9 +109,12 @@ def _report_found(
             report.note("%s is not set: this is the first known address that answers" % _ADDRESS)
         return
     wrong, result = found.others[0]
+    can_be_shown = address == found.address
     report.warning(
         "Lens is not at %s (%s), but at %s it answers%s" % (redact_addresses(wrong), result.trouble, address, takes),
-        "run: export %s=%s" % (_ADDRESS, shlex.quote(address)),
+        "run: export %s=%s" % (_ADDRESS, shlex.quote(address))
+        if can_be_shown
+        else "give %s the path %s" % (_ADDRESS, prefix_of(found.address)),
     )
 
 
@@ -125,10 +128,11 @@ def _report_not_found(report: Report, found: FoundLens, is_named: bool, token: s
     for address, other in [(found.address, result), *found.others]:
         say("Lens at %s: %s" % (address, other.trouble))
         say = report.note
+    example = found.address if result.kind == REFUSED else "http://<host>:<port>/v1"
     report.note(
-        "%s is not set, and no Lens answers at the known addresses%s"
-        % (_ADDRESS, "; PRIMUS_LENS_API_TOKEN is not sent there" if token else ""),
-        "run: export %s=http://<host>:<port>/v1, or /api/v1 where the guides' address was made" % _ADDRESS,
+        "%s is not set, and no Lens takes reports at the known addresses%s"
+        % (_ADDRESS, ": a token goes only to an address that is set" if token or result.kind == REFUSED else ""),
+        "run: export %s=%s, if that is your Lens" % (_ADDRESS, example),
     )
 
 
