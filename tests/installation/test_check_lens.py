@@ -60,6 +60,15 @@ def test_a_lens_under_another_prefix_is_a_warning_that_names_it(
     assert f"→ run: export PRIMUS_LENS_API_BASE_URL={stock_lens.base_url}\n" in result.stdout
 
 
+def test_a_command_to_run_never_has_a_part_of_the_address_left_out(
+    installed: PythonEnvironment, stock_lens: StandInLens
+) -> None:
+    result = check(installed, stock_lens.url + "/api/v1?key=" + TOKEN)
+    assert result.returncode == 1
+    assert "→ give PRIMUS_LENS_API_BASE_URL the path /v1\n" in result.stdout
+    assert TOKEN not in result.stdout
+
+
 def test_an_address_keeps_its_query(installed: PythonEnvironment, stock_lens: StandInLens) -> None:
     result = check(installed, stock_lens.base_url + "?cluster=one")
     assert result.returncode == 0, result.stdout
@@ -100,6 +109,8 @@ def test_a_token_is_told_to_be_missing_taken_or_not_asked_for(
         without = check(installed, lens.base_url)
         wrong = check(installed, lens.base_url, PRIMUS_LENS_API_TOKEN="wrong")
         right = check(installed, lens.base_url, PRIMUS_LENS_API_TOKEN=TOKEN)
+        by_another_prefix = check(installed, lens.url + "/api/v1")
+    assert f"✗ Lens at {lens.base_url}: HTTP 401" in by_another_prefix.stdout
     for refused in (without, wrong):
         assert refused.returncode == 1
         assert f"✗ Lens at {lens.base_url}: HTTP 401" in refused.stdout
@@ -109,6 +120,23 @@ def test_a_token_is_told_to_be_missing_taken_or_not_asked_for(
     unneeded = check(installed, stock_lens.base_url, PRIMUS_LENS_API_TOKEN=TOKEN)
     assert f"✓ Lens at {stock_lens.base_url} answers, and asks for no token" in unneeded.stdout
     assert TOKEN not in right.stdout + unneeded.stdout
+
+
+class _Echo(_Anything):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(403)
+        self.end_headers()
+        self.wfile.write(b"you said " + self.headers["Authorization"].encode())
+
+
+def test_a_server_that_says_back_what_it_was_sent_tells_nobody_the_token(installed: PythonEnvironment) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = check(installed, f"http://127.0.0.1:{server.server_port}/v1", PRIMUS_LENS_API_TOKEN=TOKEN)
+        server.shutdown()
+    assert "you said Bearer ***" in result.stdout
+    assert TOKEN not in result.stdout
 
 
 def test_missing_requests_is_a_failure(make_environment: MakeEnvironment, stand_ins: Path, wheel: Path) -> None:

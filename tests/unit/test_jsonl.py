@@ -160,6 +160,39 @@ def test_destinations_acknowledge_at_once_while_somebody_removes_the_ledger(tmp_
     assert json.loads(ledger_path.read_text().splitlines()[-1])["acknowledged"] == [[9, 9]]
 
 
+def test_a_fork_while_a_thread_acknowledges_keeps_no_child_waiting(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import os, sys, threading, time
+        from primus_lens_wandb_exporter.identity import Identity, Place
+        from primus_lens_wandb_exporter.records import MetricsRecord, Run
+        from primus_lens_wandb_exporter.sinks.delivery_ledger import DeliveryLedger
+        from primus_lens_wandb_exporter.sinks.jsonl import JsonlSink
+        from primus_lens_wandb_exporter.owned_files import OwnedFiles
+        files = OwnedFiles(sys.argv[1])
+        ledger = DeliveryLedger("", files)
+        sink = JsonlSink(files, 1e9, ledger)
+        is_held, may_end = threading.Event(), threading.Event()
+        def hold():
+            with ledger._lock:
+                is_held.set()
+                may_end.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        is_held.wait()
+        if os.fork() == 0:
+            sink.reset_after_fork()
+            sink.accept([MetricsRecord(Run("r", Identity("w"), Place(), "w"), 0, 0, 1.0, {}, {"a": 1})])
+            sink.work(True)
+            os._exit(0)
+        _, status = os.wait()
+        may_end.set()
+        sys.exit(status)
+        """
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=120).returncode == 0
+
+
 def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """

@@ -109,9 +109,12 @@ def _report_found(
             report.note("%s is not set: this is the first known address that answers" % _ADDRESS)
         return
     wrong, result = found.others[0]
+    can_be_shown = address == found.address
     report.warning(
         "Lens is not at %s (%s), but at %s it answers%s" % (redact_addresses(wrong), result.trouble, address, takes),
-        "run: export %s=%s" % (_ADDRESS, shlex.quote(address)),
+        "run: export %s=%s" % (_ADDRESS, shlex.quote(address))
+        if can_be_shown
+        else "give %s the path %s" % (_ADDRESS, prefix_of(found.address)),
     )
 
 

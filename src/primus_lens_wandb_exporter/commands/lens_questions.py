@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, urlsplit
 
-from ..sinks.lens_address import LENS, NOT_LENS, UNREACHABLE, ProbeResult, join_path, probe, siblings
+from ..sinks.http_client import HttpClient
+from ..sinks.lens_address import LENS, NOT_LENS, REFUSED, UNREACHABLE, ProbeResult, join_path, probe, siblings
 from ..sinks.lens_client import make_headers
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def find_lens(addresses: Sequence[str], token: str, are_users: bool) -> FoundLen
         asked.append((address, result))
         if result.kind == NOT_LENS and are_users:
             for sibling in siblings(address):
-                if probe(exchange, sibling, make_headers(token), LIMIT_S).kind == LENS:
-                    return FoundLens(sibling, ProbeResult(LENS), asked)
+                result = probe(exchange, sibling, make_headers(token), LIMIT_S)
+                if result.kind in (LENS, REFUSED):
+                    return FoundLens(sibling, result, asked)
     # Something that answers tells more than what does not.
     address, result = next(((at, found) for at, found in asked if found.kind != UNREACHABLE), asked[0])
     return FoundLens(address, result, [one for one in asked if one[0] != address])
@@ -97,19 +99,21 @@ def prefix_of(address: str) -> str:
 
 
 def exchange(method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], limit_s: float) -> "Reply":
-    """As `BoundedHttp.exchange`, and in time also where a name server keeps us waiting much longer than any socket."""
-    from ..sinks.bounded_http import BoundedHttp
+    """As `HttpClient.exchange`, and in time also where a name server keeps us waiting much longer than any socket."""
+    # Here, and not in the thread: on a busy machine this alone takes seconds.
+    from ..sinks import bounded_http, lens_trouble  # noqa: F401
 
+    token = headers.get("Authorization", "").rpartition(" ")[2]
+    client = HttpClient(headers, [token] if token else [], limit_s)
     outcome: List[Any] = []
 
     def run() -> None:
-        http = BoundedHttp()
         try:
-            outcome.append(http.exchange(method, url, headers, body, limit_s))
+            outcome.append(client.exchange(method, url, headers, body, limit_s))
         except Exception as error:
             outcome.append(error)
         finally:
-            http.close()
+            client.close()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
