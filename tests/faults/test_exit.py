@@ -169,7 +169,9 @@ def test_an_exception_in_training_still_delivers(trainer: Trainer, lens: Lens) -
 
 # Says where the main thread waits for us: wandb's own end comes first, and takes seconds on a busy machine.
 WATCH = """
-import sys, threading
+import signal, sys, threading
+# Ignored in what a shell starts in the background, and inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def functions_of_main_thread():
     frame = sys._current_frames().get(threading.main_thread().ident)
     while frame is not None:
