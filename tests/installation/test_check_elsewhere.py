@@ -40,7 +40,11 @@ def test_the_interpreter_that_trains_is_looked_at(own: PythonEnvironment, instal
     assert "✓ wandb 0.99.0" in result.stdout
     assert f"✓ Lens at {lens.base_url} answers" in result.stdout
     assert str(own.folder) not in result.stdout
-    assert (by_folder.returncode, by_folder.stdout) == (0, result.stdout)
+        by_relative = own.cli(
+            "check", "--strict", "--python", os.path.relpath(installed.folder / "venv", own.home), **variables
+        )
+    for result_by_folder in (by_folder, by_relative):
+        assert (result_by_folder.returncode, result_by_folder.stdout) == (0, result.stdout), result_by_folder.stderr
     assert own.cli("check", "--strict", **WELL).returncode == 1
 
 
