@@ -75,7 +75,7 @@ def patch_wandb(wandb: Any) -> None:
     diagnostics.debug(
         "wandb %s is intercepted: init, log, finish; Lens at %s",
         getattr(wandb, "__version__", "?"),
-        settings.base_url or "one of its known addresses",
+        diagnostics.redact_addresses(settings.base_url) or "one of its known addresses",
     )
 
 

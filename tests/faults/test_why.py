@@ -71,6 +71,15 @@ def test_no_connection(base_url: str, words: str, trainer: Trainer) -> None:
         assert "cluster=c" not in line
 
 
+def test_the_debug_log_has_no_secret_of_the_address(trainer: Trainer) -> None:
+    """A gateway's query may be one, whatever its parts are called."""
+    base_url = "http://user:let-me-in@127.0.0.1:9/api/v1?cluster=c"
+    training = trainer.run("import wandb\n" + SCRIPT, PRIMUS_LENS_API_BASE_URL=base_url, PRIMUS_LENS_WANDB_DEBUG="true")
+    assert "is intercepted: init, log, finish; Lens at http://" in training.stderr
+    assert "let-me-in" not in training.stderr
+    assert "cluster=c" not in training.stderr
+
+
 def test_a_certificate_that_is_not_trusted(secure: HostileServer, trainer: Trainer) -> None:
     words = "its certificate is not trusted"
     assert words in last_line(trainer, secure.base_url)

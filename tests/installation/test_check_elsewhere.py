@@ -29,6 +29,8 @@ def test_the_interpreter_that_trains_is_looked_at(own: PythonEnvironment, instal
         variables = {"PRIMUS_LENS_API_BASE_URL": lens.base_url, **WELL}
         result = own.cli("check", "--strict", "--python", str(installed.python), **variables)
         by_folder = own.cli("check", "--strict", "--python", str(installed.folder / "venv"), **variables)
+        relative = os.path.relpath(installed.folder / "venv", own.home)
+        by_relative = own.cli("check", "--strict", "--python", relative, **variables)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "✓ Python 3" in result.stdout
     assert str(installed.python) in result.stdout
@@ -40,7 +42,8 @@ def test_the_interpreter_that_trains_is_looked_at(own: PythonEnvironment, instal
     assert "✓ wandb 0.99.0" in result.stdout
     assert f"✓ Lens at {lens.base_url} answers" in result.stdout
     assert str(own.folder) not in result.stdout
-    assert (by_folder.returncode, by_folder.stdout) == (0, result.stdout)
+    for result_by_folder in (by_folder, by_relative):
+        assert (result_by_folder.returncode, result_by_folder.stdout) == (0, result.stdout), result_by_folder.stderr
     assert own.cli("check", "--strict", **WELL).returncode == 1
 
 

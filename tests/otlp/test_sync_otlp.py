@@ -179,6 +179,25 @@ def test_a_run_that_was_never_seen_is_delivered_from_wandbs_file_and_told_of_onc
     assert receiver.all_points() == []
 
 
+def test_all_files_of_a_resumed_run_are_delivered_and_a_copy_of_one_is_not(
+    otlp_trainer: Trainer, receiver: OtlpReceiver
+) -> None:
+    """Offline, a resumed run begins at step 0 again: a live job would have sent both values of each step."""
+    for value in ("1", "2"):
+        script = f"import wandb\nr = wandb.init(id='again', resume='allow')\nr.log({{'a': {value}}})\nr.finish()\n"
+        otlp_trainer.run(script, PRIMUS_LENS_WANDB_HOOK="false")
+        # The folder's name tells the second in which it was made.
+        time.sleep(1.1)
+    for folder in sorted((otlp_trainer.directory / "wandb").glob("offline-run-*")):
+        shutil.copytree(folder, otlp_trainer.directory / "copies" / folder.name)
+    found = to_otlp(otlp_trainer, receiver, ".")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert {key: sorted(values) for key, values in receiver.history().items()} == {(0, "a"): [1, 2]}
+    receiver.taken.clear()
+    assert to_otlp(otlp_trainer, receiver, ".").returncode == 0
+    assert receiver.all_points() == []
+
+
 def test_what_mirror_and_wandbs_file_both_have_goes_once(otlp_trainer: Trainer, receiver: OtlpReceiver) -> None:
     receiver.down()
     otlp_trainer.run(SCRIPT, PRIMUS_LENS_WANDB_FLUSH_TIMEOUT="0")

@@ -127,6 +127,9 @@ def test_a_malformed_value_is_one_line_and_the_default(
     with caplog.at_level(logging.WARNING):
         assert read({OURS: "http://c:4318", variable: text}) == OtlpSettings("http://c:4318/v1/metrics")
     (line,) = caplog.messages
+    # In the units and words in which the variable is written.
+    default = {"OTEL_EXPORTER_OTLP_TIMEOUT": "10000", "OTEL_EXPORTER_OTLP_COMPRESSION": "none"}.get(variable, "")
+    assert line.endswith(default)
     assert variable in line
     assert text in line
 

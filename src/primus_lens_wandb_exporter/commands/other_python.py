@@ -47,7 +47,8 @@ def check_elsewhere(path: str, is_strict: bool, is_json: bool) -> int:
 
 def _find_interpreter(path: str) -> str:
     """A folder is that of an environment."""
-    return os.path.join(path, "bin", "python") if os.path.isdir(path) else os.path.abspath(path)
+    path = os.path.abspath(path)
+    return os.path.join(path, "bin", "python") if os.path.isdir(path) else path
 
 
 def _why_unfit(python: str) -> str:

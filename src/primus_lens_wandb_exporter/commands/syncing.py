@@ -68,12 +68,14 @@ class Syncing:
         files_of: Dict[_Run, List[RunFile]] = {}
         for file in group.run_files:
             files_of.setdefault(self._run_of(file, known), []).append(file)
-        newer: Dict[_Run, StepsByName] = {}
+        newer: Dict[Tuple[_Run, str], StepsByName] = {}
         for file in run_files:
             if is_known:
                 run = self._run_of(file, known)
+                # Where a step has many values, only a copy of a file holds the same ones.
+                writer = "" if self._destination.has_one_value_a_step else writer_of(file.path)
                 outcomes[file.path] = self._sync_run_file(
-                    file, files_of[run], known, newer.setdefault(run, StepsByName())
+                    file, files_of[run], known, newer.setdefault((run, writer), StepsByName())
                 )
             else:
                 # What the mirror holds is not to be sent from here, and nobody knows all of it.

@@ -13,7 +13,7 @@ from ..settings import is_http_address, parse_boolean, read_variable
 OWN_ENDPOINT = "PRIMUS_LENS_WANDB_OTLP_ENDPOINT"
 STANDARD_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
 METRICS_PATH = "/v1/metrics"
-DEFAULT_TIMEOUT_S = 10.0
+DEFAULT_TIMEOUT_MS: float = 10000
 DEFAULT_SERVICE_NAME = "wandb"
 
 # What is said of metrics counts before what is said of every signal.
@@ -32,7 +32,7 @@ class OtlpSettings(NamedTuple):
     endpoint: str
     # Secrets, as a rule.
     headers: Pairs = ()
-    timeout_s: float = DEFAULT_TIMEOUT_S
+    timeout_s: float = DEFAULT_TIMEOUT_MS / 1000
     # Files; empty where there is none.
     certificate: str = ""
     client_certificate: str = ""
@@ -68,11 +68,11 @@ def read_otlp_settings(environ: Mapping[str, str] = os.environ) -> Optional[Otlp
     return OtlpSettings(
         endpoint=endpoint,
         headers=_read_headers(*variables.find("HEADERS")),
-        timeout_s=read_variable(environ, variables.find("TIMEOUT")[0], _parse_timeout, DEFAULT_TIMEOUT_S),
+        timeout_s=read_variable(environ, variables.find("TIMEOUT")[0], _parse_timeout, DEFAULT_TIMEOUT_MS) / 1000,
         certificate=variables.find("CERTIFICATE")[1],
         client_certificate=variables.find("CLIENT_CERTIFICATE")[1],
         client_key=variables.find("CLIENT_KEY")[1],
-        is_compressed=read_variable(environ, variables.find("COMPRESSION")[0], _parse_compression, False),
+        is_compressed=read_variable(environ, variables.find("COMPRESSION")[0], _parse_compression, "none") == "gzip",
         has_step_attribute=read_variable(environ, "PRIMUS_LENS_WANDB_OTLP_STEP_ATTRIBUTE", parse_boolean, False),
         is_own=is_own,
         service_name=environ.get("OTEL_SERVICE_NAME", "").strip()
@@ -175,10 +175,10 @@ def _parse_timeout(text: str) -> float:
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ValueError("is not a number of milliseconds above 0")
-    return number if number < _FEWEST_MS else number / 1000
+    return number if number >= _FEWEST_MS else number * 1000
 
 
-def _parse_compression(text: str) -> bool:
+def _parse_compression(text: str) -> str:
     if text not in ("gzip", "none"):
         raise ValueError("is not gzip or none")
-    return text == "gzip"
+    return text
