@@ -107,7 +107,9 @@ def test_what_is_said_of_metrics_counts_before_what_is_said_of_all_signals() -> 
     )
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("2.5", 2.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("2.5", 2.5), ("1e300", 3600.0)]
+)
 def test_a_timeout_in_milliseconds_or_as_python_counts_it_in_seconds(text: str, seconds: float) -> None:
     assert read({OURS: "http://c:4318", "OTEL_EXPORTER_OTLP_TIMEOUT": text}).timeout_s == seconds
 

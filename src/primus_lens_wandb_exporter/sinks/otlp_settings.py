@@ -21,6 +21,8 @@ _PREFIXES = ("OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_")
 # The standard counts milliseconds, Python's own exporter seconds: nobody gives a server less than this many of the
 # former, or more of the latter.
 _FEWEST_MS = 100
+# Some write a number without end for no limit; a socket's has one.
+_LONGEST_TIMEOUT_S = 3600.0
 _HEADER_NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 Pairs = Tuple[Tuple[str, str], ...]
@@ -175,7 +177,7 @@ def _parse_timeout(text: str) -> float:
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ValueError("is not a number of milliseconds above 0")
-    return number if number < _FEWEST_MS else number / 1000
+    return min(number if number < _FEWEST_MS else number / 1000, _LONGEST_TIMEOUT_S)
 
 
 def _parse_compression(text: str) -> bool:
