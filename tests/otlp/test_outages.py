@@ -151,6 +151,35 @@ def test_partial_success_counts_as_rejected_and_is_not_acknowledged(
     assert '"destination": "otlp"' not in ledger.read_text()
 
 
+@pytest.mark.parametrize("is_partial", [True, False])
+def test_a_server_that_words_each_refusal_anew_does_not_fill_the_log(
+    is_partial: bool, receiver: OtlpReceiver, otlp_trainer: Trainer
+) -> None:
+    def refuse(handler: faults.Handler, body: bytes) -> None:
+        message = f"the point of {time.time_ns()} is too old"
+        if is_partial:
+            otlp_receiver.accept_but_for(1, message)(handler, body)
+        else:
+            otlp_receiver.refuse(400, message)(handler, body)
+
+    receiver.behaviour = refuse
+    training = otlp_trainer.run(
+        """
+        import time, wandb
+        run = wandb.init(project="p")
+        for i in range(60):
+            run.log({"a": i})
+            time.sleep(0.1)
+        run.finish()
+        """,
+        PRIMUS_LENS_WANDB_FLUSH_INTERVAL="0.01",
+    )
+
+    assert len(receiver.requests) > 10
+    assert 1 <= training.stderr.count("is too old. Training goes on") <= 5
+    assert training.stderr.count("were not delivered to OpenTelemetry") == 1
+
+
 def test_what_the_server_took_is_acknowledged_in_the_ledger(receiver: OtlpReceiver, otlp_trainer: Trainer) -> None:
     training = otlp_trainer.run(SCRIPT, **PATIENT)
 

@@ -44,6 +44,13 @@ def test_calls_wait_for_the_flush_interval() -> None:
     assert gathering.seconds_until_due(11.0) is None
 
 
+def test_a_number_of_the_environment_that_no_attribute_holds_loses_no_metrics() -> None:
+    gathering = batcher()
+    gathering.add(record(0, 1.7e9, RUN._replace(place=Place(attempt=10**20)), a=1), now=10.0)
+    (request,) = gathering.take_due(10.0, urgent=True)
+    assert [point.resource["wandb.attempt"] for point in points(request)] == [str(10**20)]
+
+
 def test_an_urgent_flush_takes_everything() -> None:
     gathering = batcher()
     for number in range(3):

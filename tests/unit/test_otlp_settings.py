@@ -107,7 +107,9 @@ def test_what_is_said_of_metrics_counts_before_what_is_said_of_all_signals() -> 
     )
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("2.5", 2.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("2.5", 2.5), ("1e300", 3600.0)]
+)
 def test_a_timeout_in_milliseconds_or_as_python_counts_it_in_seconds(text: str, seconds: float) -> None:
     assert read({OURS: "http://c:4318", "OTEL_EXPORTER_OTLP_TIMEOUT": text}).timeout_s == seconds
 
@@ -161,13 +163,15 @@ def test_headers_for_another_server_do_not_go_to_ours() -> None:
     assert read({**shared, **other_metrics}).headers == ()
 
 
-def test_another_protocol_is_one_line_where_only_the_standard_names_the_endpoint(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"])
+def test_a_port_for_grpc_that_only_the_standard_names_gets_nothing(
+    variable: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING):
-        read({OURS: "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
-        assert not caplog.messages
-        read({STANDARD: "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    grpc = {variable: "grpc"}
+    assert read({OURS: "http://c:4318", **grpc}).endpoint == "http://c:4318/v1/metrics"
+    assert read({STANDARD: "http://c:4318/v1/metrics", variable: "http/protobuf"}).endpoint
+    with caplog.at_level(logging.DEBUG):
+        assert read_otlp_settings({STANDARD: "http://c:4317", **grpc}) is None
     (line,) = caplog.messages
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL='grpc'" in line
+    assert variable in line
     assert OURS in line

@@ -99,10 +99,10 @@ def _end(request: Any) -> bytes:
 def _add_attributes(into: Any, attributes: Mapping[str, Union[str, int]]) -> None:
     for name, value in attributes.items():
         added = into.add(key=_storable(name)).value
-        if isinstance(value, int):
+        if isinstance(value, int) and _SMALLEST_INT <= value <= _LARGEST_INT:
             added.int_value = value
         else:
-            added.string_value = _storable(value)
+            added.string_value = _storable(str(value))
 
 
 def _storable(text: str) -> str:

@@ -21,6 +21,8 @@ _PREFIXES = ("OTEL_EXPORTER_OTLP_METRICS_", "OTEL_EXPORTER_OTLP_")
 # The standard counts milliseconds, Python's own exporter seconds: nobody gives a server less than this many of the
 # former, or more of the latter.
 _FEWEST_MS = 100
+# Some write a number without end for no limit; a socket's has one.
+_LONGEST_TIMEOUT_S = 3600.0
 _HEADER_NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 Pairs = Tuple[Tuple[str, str], ...]
@@ -50,7 +52,7 @@ def read_otlp_settings(environ: Mapping[str, str] = os.environ) -> Optional[Otlp
     name = OWN_ENDPOINT if environ.get(OWN_ENDPOINT, "").strip() else STANDARD_ENDPOINT
     text = environ.get(name, "").strip()
     is_own = name == OWN_ENDPOINT
-    if not text or not (is_own or _is_wanted_by_the_standard(environ)):
+    if not text or not (is_own or (_is_wanted_by_the_standard(environ) and not _is_grpc(environ))):
         return None
     if not is_http_address(text):
         diagnostics.warn_once(
@@ -61,8 +63,6 @@ def read_otlp_settings(environ: Mapping[str, str] = os.environ) -> Optional[Otlp
         )
         return None
     endpoint = _with_path(text) if is_own else text
-    if not is_own:
-        _say_protocol(environ)
     variables = _Variables(environ, endpoint if is_own else "")
     attributes = _read_pairs("OTEL_RESOURCE_ATTRIBUTES", environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     return OtlpSettings(
@@ -93,21 +93,18 @@ def _with_path(address: str) -> str:
     return address if parts.path.strip("/") else parts._replace(path=METRICS_PATH).geturl()
 
 
-def _say_protocol(environ: Mapping[str, str]) -> None:
-    for prefix in _PREFIXES:
-        protocol = environ.get(prefix + "PROTOCOL", "").strip()
-        if protocol and protocol != "http/protobuf":
-            diagnostics.warn_once(
-                ("setting", prefix, protocol),
-                "%sPROTOCOL=%r is not spoken here: metrics go to %s as http/protobuf. If that is another port (4318, "
-                "as a rule), name it in %s",
-                prefix,
-                protocol,
-                STANDARD_ENDPOINT,
-                OWN_ENDPOINT,
-            )
-        if protocol:
-            return
+def _is_grpc(environ: Mapping[str, str]) -> bool:
+    """Whether the standard's endpoint is a port that no HTTP is to be sent to; a job that did not ask us is not told."""
+    variable, protocol = _Variables(environ, "").find("PROTOCOL")
+    if protocol != "grpc":
+        return False
+    diagnostics.debug(
+        "nothing is sent to OpenTelemetry: %s is grpc, which is not spoken here; name a port for HTTP (4318, as a rule) "
+        "in %s",
+        variable,
+        OWN_ENDPOINT,
+    )
+    return True
 
 
 class _Variables:
@@ -175,7 +172,8 @@ def _parse_timeout(text: str) -> float:
         number = float("nan")
     if not 0 < number < float("inf"):
         raise ValueError("is not a number of milliseconds above 0")
-    return number if number >= _FEWEST_MS else number * 1000
+    milliseconds = number if number >= _FEWEST_MS else number * 1000
+    return min(milliseconds, _LONGEST_TIMEOUT_S * 1000)
 
 
 def _parse_compression(text: str) -> str:

@@ -5,7 +5,7 @@ What a server wants, and what its answers mean, is its batcher's and its client'
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Callable, Deque, List, Optional
+from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Set
 
 from .. import diagnostics
 from ..records import DetectionRecord, MetricsRecord, Record, Run
@@ -23,6 +23,9 @@ else:
 # arrived, and that again and again, it is the request's fault; in an outage, and at its edges, it is not.
 _FAILURES_BEFORE_STEPPING_BACK = 3
 _FAILURES_AFTER_DELIVERIES_BEFORE_GIVING_UP = 4
+# Many servers name the value or the time that they refuse: beyond so many reasons a refusal is in the debug log, and in
+# the count at the end.
+_MOST_REASONS_SAID = 5
 # A request that is out for this long is a reason by itself why something was not delivered.
 _LONG_S = 1.0
 
@@ -96,6 +99,7 @@ class SendingSink:
         self._server_was_well = False
         self._messages_left = 0
         self._messages_done = 0
+        self._reasons_said: Set[str] = set()
         self.delivered = 0
         self._refused = 0
         self.dropped = 0
@@ -230,8 +234,8 @@ class SendingSink:
             self._remove_oldest()
             self._refused += request.metric_count
             self._trouble_at_last_loss = answer.reason
-            diagnostics.warn_once(
-                ("refused", self.name, answer.reason),
+            self._say_refusal(
+                answer.reason,
                 "%s refused %s of run %s: %s. Training goes on; %s",
                 self.title,
                 _describe(request),
@@ -248,8 +252,8 @@ class SendingSink:
     def _note_rejected(self, request: Request, rejected: int, reason: str) -> None:
         self._refused += rejected
         self._trouble_at_last_loss = reason
-        diagnostics.warn_once(
-            ("rejected", self.name, reason),
+        self._say_refusal(
+            reason,
             "%s took %s of run %s but for %d: %s. Training goes on",
             self.title,
             _describe(request),
@@ -257,6 +261,15 @@ class SendingSink:
             rejected,
             reason,
         )
+
+    def _say_refusal(self, reason: str, message: str, *args: object) -> None:
+        if reason in self._reasons_said:
+            return
+        if len(self._reasons_said) == _MOST_REASONS_SAID:
+            diagnostics.debug(message, *args)
+            return
+        self._reasons_said.add(reason)
+        diagnostics.warn_once(("refused", self.name, reason), message, *args)
 
     def _is_poison(self, request: Request, answer: Answer) -> bool:
         """Whether the server fails on this request only; lets the others pass to find out."""
