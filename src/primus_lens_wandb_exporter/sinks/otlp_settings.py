@@ -94,13 +94,12 @@ def _with_path(address: str) -> str:
 
 
 def _is_grpc(environ: Mapping[str, str]) -> bool:
-    """Whether the standard's endpoint is a port that no HTTP is to be sent to; a job that did not ask us is not told."""
+    """Whether the standard's endpoint is a port that gets no HTTP; a job that did not ask us is not told."""
     variable, protocol = _Variables(environ, "").find("PROTOCOL")
     if protocol != "grpc":
         return False
     diagnostics.debug(
-        "nothing is sent to OpenTelemetry: %s is grpc, which is not spoken here; name a port for HTTP (4318, as a rule) "
-        "in %s",
+        "nothing is sent to OpenTelemetry: %s is grpc, which is not spoken here; name a port for HTTP in %s",
         variable,
         OWN_ENDPOINT,
     )
