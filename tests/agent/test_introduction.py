@@ -10,7 +10,7 @@ from ..support.training import Trainer
 
 
 def test_a_run_is_introduced_with_its_place_attempt_project_and_name(
-    faulty: FaultyLens, faulty_trainer: Trainer
+    wandb_version: tuple[int, ...], faulty: FaultyLens, faulty_trainer: Trainer
 ) -> None:
     secret = "ghp_" + "a1B2" * 9
     faulty_trainer.run(
@@ -35,8 +35,9 @@ def test_a_run_is_introduced_with_its_place_attempt_project_and_name(
     ledger = ledger_of(faulty_trainer.directory / "mirror" / "node_1" / "rank_1" / NAME).read_text()
     lines = [json.loads(line) for line in ledger.splitlines()]
     introductions = [line for line in lines if "identity" in line]
-    # The run's own process, its child, and wandb's own file, from which the rows of both come.
-    assert len({line["writer"] for line in introductions}) == len(introductions) >= 2
+    # The run's own process, its child (older versions only warn there), and wandb's own file, from which their rows come.
+    assert len({line["writer"] for line in introductions}) == len(introductions)
+    assert len(introductions) >= (2 if wandb_version >= (0, 19) else 1)
     for line in introductions:
         assert line["place"] == {"node_rank": 1, "rank": 9, "local_rank": 1, "world_size": 16, "attempt": 2}
         assert line["project"] == "llama pretraining"

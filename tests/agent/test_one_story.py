@@ -166,7 +166,11 @@ def test_a_job_without_any_framework_is_told(faulty: FaultyLens, trainer: Traine
     assert frameworks(body) == ([], [], [], [])
 
 
-def test_a_flush_at_sigterm_tells_what_waits(faulty: FaultyLens, trainer: Trainer) -> None:
+def test_a_flush_at_sigterm_tells_what_waits(
+    wandb_version: tuple[int, ...], faulty: FaultyLens, trainer: Trainer
+) -> None:
+    if wandb_version < (0, 13):
+        pytest.skip("this wandb's own process stays when a job dies of a signal")
     process = trainer.start(
         'import sys, time, torch, wandb\nrun = wandb.init(project="p")\nrun.log({"a": 1})\n'
         'print("trains", flush=True)\ntime.sleep(120)\n',
@@ -288,7 +292,11 @@ def test_a_daemon_tells_what_its_parent_could_not(faulty: FaultyLens, trainer: T
     assert body["evidence"]["wandb"]["id"] == "r"
 
 
-def test_a_child_with_a_run_of_its_own_tells_of_it(faulty: FaultyLens, trainer: Trainer) -> None:
+def test_a_child_with_a_run_of_its_own_tells_of_it(
+    wandb_version: tuple[int, ...], faulty: FaultyLens, trainer: Trainer
+) -> None:
+    if wandb_version < (0, 13):
+        pytest.skip("this wandb hangs in a child that does not finish its run, with and without the exporter")
     trainer.run(
         """
         import multiprocessing, torch
