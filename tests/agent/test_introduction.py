@@ -35,7 +35,7 @@ def test_a_run_is_introduced_with_its_place_attempt_project_and_name(
     ledger = ledger_of(faulty_trainer.directory / "mirror" / "node_1" / "rank_1" / NAME).read_text()
     lines = [json.loads(line) for line in ledger.splitlines()]
     introductions = [line for line in lines if "identity" in line]
-    # The run's own process, its child (older versions only warn there), and wandb's own file, from which their rows come.
+    # The run's own process, its child (older versions only warn there), and wandb's own file with their rows.
     assert len({line["writer"] for line in introductions}) == len(introductions)
     assert len(introductions) >= (2 if wandb_version >= (0, 19) else 1)
     for line in introductions:
