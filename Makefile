@@ -9,8 +9,9 @@ ARGS ?=
 demo: $(DEMO_VENV)/installed
 	$(DEMO_VENV)/bin/python examples/demo.py $(ARGS)
 
+# More at once than there are cores: tests wait for processes and clocks more than they compute.
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses=$$((2 * $$(nproc))) $(ARGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
